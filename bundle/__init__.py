@@ -1,0 +1,1 @@
+"""The contract between training, index_builder and service: see SPEC.md."""

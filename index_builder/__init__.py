@@ -1,0 +1,1 @@
+"""Offline building of a FAISS index from a bundle and a catalogue."""

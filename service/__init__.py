@@ -1,0 +1,1 @@
+"""The online retrieval service."""

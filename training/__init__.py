@@ -1,0 +1,1 @@
+"""Offline training of the CSMF cascade; the only program that imports torch."""

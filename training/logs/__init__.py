@@ -1,0 +1,1 @@
+"""The three-table interaction log: format, validation, reading, writing."""
