@@ -1,0 +1,88 @@
+"""Weighted scoring of segmented vectors (Eq. 8), and exact search: everybody's oracle.
+
+Dimension letters: B users, N items, K retrieved, M vector dims, S stages.
+
+The score of stage t reads the prefix of the vector that ends with its own segment
+(Sec. 4.2: s_d = e_d·v_d, s_o = s_d + e_o·v_o, …), so with weights k the served score is
+
+    s = Σ_t k_t·s_t = Σ_t (Σ_{u≥t} k_u)·(e_t·v_t)                                        (Eq. 8)
+
+which is ONE inner product between items and a user vector whose segments are scaled by the suffix
+sums of k. The items never change; `w` and `c·w` (c > 0) rank alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.segments import Segments
+
+Floats = NDArray[np.float32]
+SCAN_ROWS = 65_536  # items per block of an exact scan: bounds memory, keeps the block in cache
+
+
+def segment_scales(weights_S: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Suffix sums of the weights, [S] → [S]: `(k_d+k_o+k_r, k_o+k_r, k_r)` in Eq. 8."""
+    return np.cumsum(weights_S[::-1])[::-1]
+
+
+def scale_query(users_BM: Floats, weights_S: NDArray[np.float64], segments: Segments) -> Floats:
+    """Scale each segment of the user vectors by its suffix sum (Eq. 8); [B, M] → [B, M] float32."""
+    return users_BM * np.repeat(segment_scales(weights_S), segments.sizes).astype(np.float32)
+
+
+def objective_scores(users_BM: Floats, items_BKM: Floats, segments: Segments) -> Floats:
+    """Each stage's own score s_t of the given candidates; [B, M], [B, K, M] → [S, B, K]."""
+    parts = [
+        np.einsum("bm,bkm->bk", users_BM[:, part], items_BKM[:, :, part])
+        for part in segments.slices
+    ]
+    return np.cumsum(np.stack(parts), axis=0, dtype=np.float32)
+
+
+def exact_top_k(queries_BM: Floats, items_NM: Floats, k: int) -> tuple[NDArray[np.int64], Floats]:
+    """The k items of largest inner product: rows [B, K] and scores [B, K], best first.
+
+    K is min(k, N). Ties go to the lower row. Items are scanned in blocks, so `items_NM` may be a
+    memory map larger than memory.
+    """
+    rows_BK = np.empty((len(queries_BM), 0), np.int64)
+    scores_BK = np.empty((len(queries_BM), 0), np.float32)
+    for start, block_NM in _blocks(items_NM):
+        scores_BN = queries_BM @ block_NM.T
+        rows_BN = np.broadcast_to(np.arange(start, start + len(block_NM)), scores_BN.shape)
+        rows_BK, scores_BK = _best(
+            np.concatenate([rows_BK, rows_BN], axis=1),
+            np.concatenate([scores_BK, scores_BN], axis=1),
+            k,
+        )
+    return rows_BK, scores_BK
+
+
+def _blocks(items_NM: Floats) -> Iterator[tuple[int, Floats]]:
+    for start in range(0, len(items_NM), SCAN_ROWS):
+        yield start, np.asarray(items_NM[start : start + SCAN_ROWS], np.float32)
+
+
+def _best(
+    rows_BN: NDArray[np.int64], scores_BN: Floats, k: int
+) -> tuple[NDArray[np.int64], Floats]:
+    """The first k by (score descending, row ascending), exactly, also when ties straddle k."""
+    if scores_BN.shape[1] > 4 * k:
+        rows_BN, scores_BN = _at_least_kth(rows_BN, scores_BN, k)
+    order = np.lexsort((rows_BN, -scores_BN), axis=1)[:, :k]
+    return np.take_along_axis(rows_BN, order, 1), np.take_along_axis(scores_BN, order, 1)
+
+
+def _at_least_kth(
+    rows_BN: NDArray[np.int64], scores_BN: Floats, k: int
+) -> tuple[NDArray[np.int64], Floats]:
+    """Drop the columns that no row needs: keep, padded to one width, all scores >= the k-th."""
+    kth_B1 = np.partition(scores_BN, -k, axis=1)[:, -k][:, None]
+    keep_BN = scores_BN >= kth_B1
+    width = int(keep_BN.sum(axis=1).max())
+    columns = np.argsort(~keep_BN, axis=1, kind="stable")[:, :width]
+    return np.take_along_axis(rows_BN, columns, 1), np.take_along_axis(scores_BN, columns, 1)
