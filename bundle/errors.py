@@ -43,7 +43,7 @@ class UnlistedFileError(BundleError):
 
 
 class UnsafePathError(BundleError):
-    """A file name could lead outside its directory (separator, dot-dot, link, control character)."""
+    """A file name could lead outside its directory: a separator, dot-dot, a link."""
 
     remedy = "do not use this artefact: it was not written by this project"
 

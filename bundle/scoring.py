@@ -13,8 +13,6 @@ sums of k. The items never change; `w` and `c·w` (c > 0) rank alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,38 +49,23 @@ def exact_top_k(queries_BM: Floats, items_NM: Floats, k: int) -> tuple[NDArray[n
     """
     rows_BK = np.empty((len(queries_BM), 0), np.int64)
     scores_BK = np.empty((len(queries_BM), 0), np.float32)
-    for start, block_NM in _blocks(items_NM):
-        scores_BN = queries_BM @ block_NM.T
-        rows_BN = np.broadcast_to(np.arange(start, start + len(block_NM)), scores_BN.shape)
-        rows_BK, scores_BK = _best(
-            np.concatenate([rows_BK, rows_BN], axis=1),
-            np.concatenate([scores_BK, scores_BN], axis=1),
-            k,
-        )
+    for start in range(0, len(items_NM), SCAN_ROWS):
+        block_NM = np.asarray(items_NM[start : start + SCAN_ROWS], np.float32)
+        scores_BN = np.concatenate([scores_BK, queries_BM @ block_NM.T], axis=1)
+        block_rows_N = np.arange(start, start + len(block_NM))
+        best = [
+            _top_k(np.concatenate([rows_K, block_rows_N]), scores_N, k)
+            for rows_K, scores_N in zip(rows_BK, scores_BN, strict=True)
+        ]
+        rows_BK = np.stack([rows_K for rows_K, _ in best])
+        scores_BK = np.stack([scores_K for _, scores_K in best])
     return rows_BK, scores_BK
 
 
-def _blocks(items_NM: Floats) -> Iterator[tuple[int, Floats]]:
-    for start in range(0, len(items_NM), SCAN_ROWS):
-        yield start, np.asarray(items_NM[start : start + SCAN_ROWS], np.float32)
-
-
-def _best(
-    rows_BN: NDArray[np.int64], scores_BN: Floats, k: int
-) -> tuple[NDArray[np.int64], Floats]:
+def _top_k(rows_N: NDArray[np.int64], scores_N: Floats, k: int) -> tuple[NDArray[np.int64], Floats]:
     """The first k by (score descending, row ascending), exactly, also when ties straddle k."""
-    if scores_BN.shape[1] > 4 * k:
-        rows_BN, scores_BN = _at_least_kth(rows_BN, scores_BN, k)
-    order = np.lexsort((rows_BN, -scores_BN), axis=1)[:, :k]
-    return np.take_along_axis(rows_BN, order, 1), np.take_along_axis(scores_BN, order, 1)
-
-
-def _at_least_kth(
-    rows_BN: NDArray[np.int64], scores_BN: Floats, k: int
-) -> tuple[NDArray[np.int64], Floats]:
-    """Drop the columns that no row needs: keep, padded to one width, all scores >= the k-th."""
-    kth_B1 = np.partition(scores_BN, -k, axis=1)[:, -k][:, None]
-    keep_BN = scores_BN >= kth_B1
-    width = int(keep_BN.sum(axis=1).max())
-    columns = np.argsort(~keep_BN, axis=1, kind="stable")[:, :width]
-    return np.take_along_axis(rows_BN, columns, 1), np.take_along_axis(scores_BN, columns, 1)
+    if len(scores_N) > k:
+        keep = scores_N >= np.partition(scores_N, -k)[-k]
+        rows_N, scores_N = rows_N[keep], scores_N[keep]
+    order = np.lexsort((rows_N, -scores_N))[:k]
+    return rows_N[order], scores_N[order]

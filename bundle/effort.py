@@ -1,0 +1,76 @@
+"""The effort map: how many cells a search must visit so that recall holds for the weights in force.
+
+Recall of an inverted file depends on the weights, because they turn and stretch the query. The
+index builder measures the smallest effort that reaches the target over a grid of weight directions
+and list lengths; the service looks the effort up. Only the direction of the segment scales matters
+(`w` and `c·w` rank alike), so directions are compared by cosine.
+
+A look-up is conservative: the largest effort among the S nearest measured directions, at the next
+measured list length; a list longer than any measured visits every cell.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from bundle.scoring import segment_scales
+
+
+class EffortPoint(BaseModel):
+    """One measured direction: per list length, cells visited and the recall reached."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    weights: list[float] = Field(description="one weight per stage, in cascade order")
+    nprobe: list[int] = Field(description="cells visited, one per list length of the map")
+    recall: list[float] = Field(description="recall against exact search at that effort")
+
+
+class EffortMap(BaseModel):
+    """Smallest measured effort per weight direction and list length."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    target_recall: float = Field(gt=0, le=1)
+    cells: int = Field(ge=1, description="nlist: visiting all of them is an exact scan")
+    k: list[int] = Field(min_length=1, description="list lengths, increasing")
+    points: list[EffortPoint] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> EffortMap:
+        if self.k != sorted(set(self.k)) or self.k[0] < 1:
+            raise ValueError(f"k must be increasing and >= 1: {self.k}")
+        stages = len(self.points[0].weights)
+        for point in self.points:
+            if not len(point.nprobe) == len(point.recall) == len(self.k):
+                raise ValueError(f"need one nprobe and one recall per k {self.k}: {point}")
+            if not all(1 <= cells <= self.cells for cells in point.nprobe):
+                raise ValueError(f"nprobe must lie in 1..{self.cells}: {point}")
+            if len(point.weights) != stages or min(point.weights) < 0 or not any(point.weights):
+                raise ValueError(f"need {stages} weights >= 0, not all zero: {point}")
+        return self
+
+    def lookup(self, weights_S: NDArray[np.float64], k: int) -> int:
+        """Cells to visit (nprobe) for these weights and this list length."""
+        column = int(np.searchsorted(self.k, k))
+        if column == len(self.k):
+            return self.cells
+        cosines_G = self._directions_GS @ _direction(weights_S)
+        nearest = np.argsort(-cosines_G, kind="stable")[: len(weights_S)]
+        return int(self._nprobe_GK[nearest, column].max())
+
+    @cached_property
+    def _directions_GS(self) -> NDArray[np.float64]:
+        return np.stack([_direction(np.asarray(point.weights)) for point in self.points])
+
+    @cached_property
+    def _nprobe_GK(self) -> NDArray[np.int64]:
+        return np.asarray([point.nprobe for point in self.points])
+
+
+def _direction(weights_S: NDArray[np.float64]) -> NDArray[np.float64]:
+    scales_S = segment_scales(weights_S)
+    unit_S: NDArray[np.float64] = scales_S / np.linalg.norm(scales_S)
+    return unit_S

@@ -1,0 +1,269 @@
+"""Raw records → tower inputs: the ONE encoder of training, index building and serving (no skew).
+
+Each feature becomes one ONNX input named as the feature:
+
+    categorical  int64   [B]          row of the vocabulary; 0 = missing or unknown
+    numeric      float32 [B]          standardised, clipped to ±CLIP; missing = 0, the mean
+    sequence     int64   [B, L]       the most recent L known values, oldest first; 0 pads the end
+    vector       float32 [B, D]       as given; missing = zeros
+
+Unknown categories, missing values and whole missing columns are served, and unknown categories are
+counted. A value of the wrong type is refused with a FeatureError.
+
+    schema.encode_user({"user_id": ["u7"], "recent_items": [["i3", "i9"]]}, rows=1)
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+Column = Sequence[Any]
+Vocabulary = Mapping[str, int]
+
+CLIP = 10.0  # standard deviations: one absurd number must not make an infinite vector
+NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"  # names travel as ONNX inputs, JSON keys, metric labels
+
+
+class FeatureError(ValueError):
+    """A value that no encoding exists for: feature, row of the batch, value, expectation."""
+
+    def __init__(self, feature: str, row: int, value: object, expected: str) -> None:
+        self.feature, self.row, self.value, self.expected = feature, row, value, expected
+        super().__init__(f"feature {feature!r}, row {row}: expected {expected}, got {value!r:.80}")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, dtype and shape (None = the batch) of one tower input or output."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class EncodedFeatures:
+    """Tower inputs by feature name, and how many unknown categories each feature met."""
+
+    arrays: dict[str, NDArray[Any]]
+    unknown: dict[str, int]
+
+
+class _Feature(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    name: str = Field(pattern=NAME)
+
+
+class Categorical(_Feature):
+    """One value out of a vocabulary: a string, or an integer or boolean read as its JSON text."""
+
+    type: Literal["categorical"] = "categorical"
+    vocabulary: str = Field(description="key of FeatureSchema.vocabularies")
+
+    @property
+    def tensor(self) -> TensorSpec:
+        """int64 [B]."""
+        return TensorSpec(self.name, "int64", (None,))
+
+    def encode(self, column: Column, vocabulary: Vocabulary) -> tuple[NDArray[np.int64], int]:
+        """[B] rows of the vocabulary, and the number of unknown values."""
+        keys = [category_key(value, self.name, row) for row, value in enumerate(column)]
+        rows_B = np.fromiter((vocabulary.get(key, 0) for key in keys), np.int64, len(keys))
+        return rows_B, int((rows_B == 0).sum()) - keys.count("")
+
+
+class CategorySequence(_Feature):
+    """An ordered list of categories, oldest first; the most recent `max_length` are read."""
+
+    type: Literal["sequence"] = "sequence"
+    vocabulary: str
+    max_length: int = Field(ge=1, le=1024)
+
+    @property
+    def tensor(self) -> TensorSpec:
+        """int64 [B, max_length]."""
+        return TensorSpec(self.name, "int64", (None, self.max_length))
+
+    def encode(self, column: Column, vocabulary: Vocabulary) -> tuple[NDArray[np.int64], int]:
+        """[B, L] rows of the vocabulary padded with 0 at the end, and the number of unknowns."""
+        rows_BL = np.zeros((len(column), self.max_length), np.int64)
+        unknown = 0
+        for row, values in enumerate(column):
+            recent = self._checked(values, row)[-self.max_length :]
+            known = [
+                index
+                for value in recent
+                if (index := vocabulary.get(category_key(value, self.name, row), 0))
+            ]
+            rows_BL[row, : len(known)] = known
+            unknown += len(recent) - len(known)
+        return rows_BL, unknown
+
+    def _checked(self, values: object, row: int) -> Sequence[object]:
+        if values is None:
+            return ()
+        if isinstance(values, list | tuple | np.ndarray):
+            return values  # type: ignore[return-value]  # an array is a sequence to all uses here
+        raise FeatureError(self.name, row, values, "a list of strings or integers")
+
+
+class Numeric(_Feature):
+    """A number, standardised by the training log's mean and standard deviation."""
+
+    type: Literal["numeric"] = "numeric"
+    mean: FiniteFloat
+    std: FiniteFloat = Field(gt=0)
+
+    @classmethod
+    def fit(cls, name: str, column: Column) -> Numeric:
+        """Mean and deviation of the values present; a constant column gets deviation 1."""
+        values_B = np.asarray([value for value in column if value is not None], np.float64)
+        std = float(values_B.std()) if values_B.size else 0.0
+        mean = float(values_B.mean()) if values_B.size else 0.0
+        return cls(name=name, mean=mean, std=std if std > 0 else 1.0)
+
+    @property
+    def tensor(self) -> TensorSpec:
+        """float32 [B]."""
+        return TensorSpec(self.name, "float32", (None,))
+
+    def encode(self, column: Column) -> NDArray[np.float32]:
+        """[B] standardised values."""
+        raw_B = [
+            self.mean if value is None else _finite(value, self.name, row)
+            for row, value in enumerate(column)
+        ]
+        scaled_B = (np.asarray(raw_B, np.float64) - self.mean) / self.std
+        return np.clip(scaled_B, -CLIP, CLIP).astype(np.float32)
+
+
+class Vector(_Feature):
+    """A precomputed embedding of `dim` numbers, used as it is."""
+
+    type: Literal["vector"] = "vector"
+    dim: int = Field(ge=1, le=8192)
+
+    @property
+    def tensor(self) -> TensorSpec:
+        """float32 [B, dim]."""
+        return TensorSpec(self.name, "float32", (None, self.dim))
+
+    def encode(self, column: Column) -> NDArray[np.float32]:
+        """[B, dim] values."""
+        values_BD = np.zeros((len(column), self.dim), np.float32)
+        for row, value in enumerate(column):
+            if value is not None:
+                values_BD[row] = self._checked(value, row)
+        return values_BD
+
+    def _checked(self, value: object, row: int) -> NDArray[np.float32]:
+        expected = f"{self.dim} finite numbers"
+        try:
+            vector_D = np.asarray(value, np.float32)
+        except (TypeError, ValueError, OverflowError):
+            raise FeatureError(self.name, row, value, expected) from None
+        if vector_D.shape != (self.dim,) or not np.isfinite(vector_D).all():
+            raise FeatureError(self.name, row, value, expected)
+        return vector_D
+
+
+Feature = Annotated[Categorical | CategorySequence | Numeric | Vector, Field(discriminator="type")]
+
+
+class FeatureSchema(BaseModel):
+    """`features.json`: what each tower reads, in input order, and the vocabularies."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    format: Literal["csmf-features"] = "csmf-features"
+    format_version: Literal[1] = 1
+    vocabularies: dict[str, list[str]] = Field(description="row i+1 of the table is entry i")
+    user: list[Feature] = Field(min_length=1)
+    item: list[Feature] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FeatureSchema:
+        for tower in (self.user, self.item):
+            names = [feature.name for feature in tower]
+            if len(set(names)) != len(names):
+                raise ValueError(f"feature names of one tower must differ: {names}")
+            for feature in tower:
+                wanted = getattr(feature, "vocabulary", None)
+                if wanted is not None and wanted not in self.vocabularies:
+                    raise ValueError(f"feature {feature.name!r}: no vocabulary {wanted!r}")
+        for name, entries in self.vocabularies.items():
+            if "" in entries or len(set(entries)) != len(entries):
+                raise ValueError(f"vocabulary {name!r}: entries must be non-empty and differ")
+        return self
+
+    @cached_property
+    def rows(self) -> dict[str, dict[str, int]]:
+        """Per vocabulary, category → row of its embedding table (0 is kept for unknown)."""
+        return {
+            name: {entry: row for row, entry in enumerate(entries, start=1)}
+            for name, entries in self.vocabularies.items()
+        }
+
+    def encode_user(self, columns: Mapping[str, Column], rows: int) -> EncodedFeatures:
+        """Encode `rows` user records given as columns; absent columns count as missing."""
+        return self._encode(self.user, columns, rows)
+
+    def encode_item(self, columns: Mapping[str, Column], rows: int) -> EncodedFeatures:
+        """Encode `rows` item records given as columns; absent columns count as missing."""
+        return self._encode(self.item, columns, rows)
+
+    def _encode(
+        self, features: Sequence[Feature], columns: Mapping[str, Column], rows: int
+    ) -> EncodedFeatures:
+        arrays: dict[str, NDArray[Any]] = {}
+        unknown: dict[str, int] = {}
+        for feature in features:
+            column = columns.get(feature.name, [None] * rows)
+            if isinstance(feature, Categorical | CategorySequence):
+                vocabulary = self.rows[feature.vocabulary]
+                arrays[feature.name], unknown[feature.name] = feature.encode(column, vocabulary)
+            else:
+                arrays[feature.name] = feature.encode(column)
+        return EncodedFeatures(arrays, {name: count for name, count in unknown.items() if count})
+
+
+def build_vocabulary(columns: Iterable[Column], min_count: int = 1) -> list[str]:
+    """The distinct categories of the columns seen at least `min_count` times, sorted."""
+    counts: Counter[str] = Counter()
+    for column in columns:
+        counts.update(category_key(value, "vocabulary", row) for row, value in enumerate(column))
+    counts.pop("", None)
+    return sorted(key for key, count in counts.items() if count >= min_count)
+
+
+def category_key(value: object, feature: str, row: int) -> str:
+    """The text under which a category is known; "" for a missing value."""
+    if type(value) is str:
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, int | np.integer | str):
+        return str(value)
+    raise FeatureError(feature, row, value, "a string, integer, boolean or null")
+
+
+def _finite(value: object, feature: str, row: int) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise FeatureError(feature, row, value, "a finite number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise FeatureError(feature, row, value, "a finite number")
+    return number

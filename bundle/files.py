@@ -1,0 +1,239 @@
+"""Files on disk: written so that a crash leaves the old state or the new one, never a mixture;
+read so that a surprise has its own error.
+
+A directory is filled under a temporary name beside its target, every file is fsynced, the manifest
+is written last, and one rename makes it visible.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+
+from bundle import errors
+from bundle.manifest import FileEntry
+
+Model = TypeVar("Model", bound=BaseModel)
+SAFE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+STAGING_PREFIX = ".staging-"
+
+
+@contextmanager
+def staged_directory(final: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `final` to fill; rename it into place on success.
+
+    Raises AlreadyReleasedError if `final` exists. After an exception nothing is left behind.
+    """
+    if final.exists():
+        raise errors.AlreadyReleasedError(
+            str(final), "", expected="no such directory", found="a directory"
+        )
+    final.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=final.parent))
+    try:
+        yield staging
+        for file in sorted(staging.iterdir()):
+            _fsync(file)
+        _fsync(staging)
+        staging.chmod(0o755)
+        staging.rename(final)
+        _fsync(final.parent)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`: temporary file, fsync, rename, fsync of the directory."""
+    descriptor, name = tempfile.mkstemp(prefix=STAGING_PREFIX, dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).rename(path)
+        _fsync(path.parent)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def to_json(model: BaseModel) -> bytes:
+    """Canonical JSON of a model: equal models have equal bytes."""
+    text = json.dumps(
+        model.model_dump(mode="json"),
+        sort_keys=True,
+        indent=1,
+        ensure_ascii=False,
+        allow_nan=False,
+    )
+    return (text + "\n").encode()
+
+
+def describe_files(directory: Path, names: Sequence[str]) -> list[FileEntry]:
+    """Length and sha256 of each named file, in the order given."""
+    return [
+        FileEntry(
+            path=name, bytes=(directory / name).stat().st_size, sha256=sha256(directory / name)
+        )
+        for name in names
+    ]
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: Path, model: type[Model]) -> tuple[Model, str]:
+    """Parse and validate a JSON file; the model and the sha256 of the very bytes parsed."""
+    content = read_bytes(path)
+    document = _parse(content, path.name)
+    _check_format(document, model, path.name)
+    try:
+        return model.model_validate_json(content), hashlib.sha256(content).hexdigest()
+    except ValidationError as error:
+        raise _field_error(error, path.name) from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """Content of a regular file. Raises MissingFileError, UnsafePathError for a link."""
+    require_regular(path)
+    return path.read_bytes()
+
+
+def require_regular(path: Path) -> None:
+    """Refuse links, which could lead outside, and anything that is not a file."""
+    if path.is_symlink():
+        raise errors.UnsafePathError(path.name, "", expected="a regular file", found="a link")
+    if not path.is_file():
+        raise errors.MissingFileError(
+            path.name, "", expected="a regular file", found=f"nothing at {path}"
+        )
+
+
+def verify_files(
+    directory: Path, manifest: str, files: Sequence[FileEntry], required: Sequence[str]
+) -> None:
+    """Hold a directory against its manifest: every listed file, and no other one.
+
+    Raises UnsafePathError, MissingFieldError, UnlistedFileError, MissingFileError,
+    TruncatedFileError, ExtraBytesError or HashMismatchError.
+    """
+    listed = {entry.path for entry in files}
+    for name in sorted(listed):
+        if not SAFE_NAME.match(name) or name == manifest:
+            raise errors.UnsafePathError(
+                manifest, "files.path", expected="a plain file name", found=repr(name)
+            )
+    for name in required:
+        if name not in listed:
+            raise errors.MissingFieldError(
+                manifest, "files", expected=f"an entry for {name}", found=str(sorted(listed))
+            )
+    for path in sorted(directory.iterdir()):
+        if path.name not in listed | {manifest, "index"}:
+            raise errors.UnlistedFileError(
+                path.name, "", expected=f"only files listed in {manifest}", found="this one"
+            )
+    for entry in files:
+        _verify_file(directory / entry.path, entry)
+
+
+def load_array(
+    path: Path, kind: str, shape: tuple[int | None, ...], *, mmap: bool = True
+) -> NDArray[Any]:
+    """A .npy array of dtype kind ("f4" or "S") and shape (None = any length), mapped read-only.
+
+    Raises InvalidArrayError or DimensionMismatchError. Object arrays (pickles) are never read.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise errors.InvalidArrayError(
+            path.name, "", expected="a .npy array", found=str(error)
+        ) from None
+    if kind not in {array.dtype.kind, array.dtype.str[1:]}:
+        raise errors.InvalidArrayError(path.name, "dtype", expected=kind, found=array.dtype.str)
+    if array.ndim != len(shape) or any(
+        want not in (None, have) for want, have in zip(shape, array.shape, strict=True)
+    ):
+        raise errors.DimensionMismatchError(
+            path.name, "shape", expected=str(shape), found=str(array.shape)
+        )
+    return array
+
+
+def _verify_file(path: Path, entry: FileEntry) -> None:
+    require_regular(path)
+    size = path.stat().st_size
+    expected, found = f"{entry.bytes} bytes", f"{size} bytes"
+    if size < entry.bytes:
+        raise errors.TruncatedFileError(entry.path, "", expected=expected, found=found)
+    if size > entry.bytes:
+        raise errors.ExtraBytesError(entry.path, "", expected=expected, found=found)
+    if (digest := sha256(path)) != entry.sha256:
+        raise errors.HashMismatchError(
+            entry.path, "", expected=f"sha256 {entry.sha256}", found=digest
+        )
+
+
+def _parse(content: bytes, file: str) -> dict[str, object]:
+    try:
+        document = json.loads(content, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise errors.MalformedJsonError(file, "", expected="JSON", found=str(error)) from None
+    if not isinstance(document, dict):
+        raise errors.MalformedJsonError(
+            file, "", expected="a JSON object", found=type(document).__name__
+        )
+    return document
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _check_format(document: dict[str, object], model: type[BaseModel], file: str) -> None:
+    """Kind and version come first: the fields of another version mean nothing here."""
+    for field, error in (
+        ("format", errors.WrongFormatError),
+        ("format_version", errors.UnknownVersionError),
+    ):
+        expected = model.model_fields[field].default
+        if field not in document:
+            raise errors.MissingFieldError(file, field, expected=repr(expected), found="nothing")
+        if document[field] != expected or isinstance(document[field], bool):
+            raise error(file, field, expected=repr(expected), found=repr(document[field]))
+
+
+def _field_error(error: ValidationError, file: str) -> errors.BundleError:
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return errors.MissingFieldError(file, field, expected="a value", found="nothing")
+    return errors.InvalidFieldError(
+        file, field, expected=first["msg"], found=f"{first['input']!r:.120}"
+    )
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,224 @@
+"""The release store: bundles and indexes written whole, read verified, published by one rename.
+
+releases/<run_id>/                     bundle: bundle.json + the files it lists
+releases/<run_id>/index/<build_id>/    index:  index.json + the files it lists
+releases/CURRENT                       the pair to serve
+
+with staged_bundle(releases, run_id) as directory:
+    ...write the towers, features.json, evaluation.json, MODEL_CARD.md into directory...
+    seal_bundle(directory, run_id=..., segments=..., default_weights=..., certificates=...)
+bundle = read_bundle(releases / run_id)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle import errors
+from bundle.features import FeatureSchema
+from bundle.files import (
+    describe_files,
+    load_array,
+    read_json,
+    staged_directory,
+    to_json,
+    verify_files,
+    write_atomically,
+)
+from bundle.manifest import (
+    BUNDLE_FILES,
+    INDEX_FILES,
+    BundleManifest,
+    Current,
+    FileEntry,
+    GoldenSet,
+    IndexManifest,
+    Segment,
+    StageCertificate,
+)
+from bundle.segments import Segments
+
+BUNDLE_MANIFEST, INDEX_MANIFEST, CURRENT = "bundle.json", "index.json", "CURRENT"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle; `sha256` is the hash of bundle.json, and so of every file it lists."""
+
+    directory: Path
+    manifest: BundleManifest
+    schema: FeatureSchema
+    sha256: str
+
+    @property
+    def segments(self) -> Segments:
+        """Stages and their dims."""
+        return self.manifest.layout
+
+
+@dataclass(frozen=True)
+class Index:
+    """A verified index; arrays are memory maps. Row i of each belongs to FAISS id i."""
+
+    directory: Path
+    manifest: IndexManifest
+    item_ids_N: NDArray[np.bytes_]
+    item_vectors_NM: NDArray[np.float32]
+    calibration_users_CM: NDArray[np.float32]
+    golden: GoldenSet
+    sha256: str
+
+    @property
+    def faiss_file(self) -> Path:
+        """The FAISS index file."""
+        return self.directory / "items.faiss"
+
+
+@contextmanager
+def staged_bundle(releases: Path, run_id: str) -> Iterator[Path]:
+    """A temporary directory that becomes `releases/<run_id>`; call seal_bundle before leaving."""
+    with staged_directory(releases / run_id) as directory:
+        yield directory
+        read_bundle(directory)
+
+
+@contextmanager
+def staged_index(bundle: Bundle, build_id: str) -> Iterator[Path]:
+    """A temporary directory that becomes `<bundle>/index/<build_id>`; call seal_index in it."""
+    with staged_directory(bundle.directory / "index" / build_id) as directory:
+        yield directory
+        read_index(directory, bundle)
+
+
+def seal_bundle(
+    directory: Path,
+    *,
+    run_id: str,
+    segments: Segments,
+    default_weights: dict[str, float],
+    certificates: Sequence[StageCertificate],
+) -> None:
+    """Write bundle.json over the files already in `directory`; nothing may change after it."""
+    manifest = BundleManifest(
+        run_id=run_id,
+        segments=[
+            Segment(stage=name, size=size)
+            for name, size in zip(segments.names, segments.sizes, strict=True)
+        ],
+        default_weights=default_weights,
+        certificates=list(certificates),
+        files=describe_files(directory, BUNDLE_FILES),
+    )
+    write_atomically(directory / BUNDLE_MANIFEST, to_json(manifest))
+
+
+def index_files(directory: Path) -> list[FileEntry]:
+    """The entries that index.json lists, for IndexManifest.files."""
+    return describe_files(directory, INDEX_FILES)
+
+
+def seal_index(directory: Path, manifest: IndexManifest) -> None:
+    """Write index.json over the files already in `directory`; nothing may change after it."""
+    write_atomically(directory / INDEX_MANIFEST, to_json(manifest))
+
+
+def read_bundle(directory: Path) -> Bundle:
+    """Read and verify a bundle: every file, length and hash. Raises a BundleError."""
+    manifest, digest = read_json(directory / BUNDLE_MANIFEST, BundleManifest)
+    verify_files(directory, BUNDLE_MANIFEST, manifest.files, BUNDLE_FILES)
+    schema, _ = read_json(directory / "features.json", FeatureSchema)
+    return Bundle(directory, manifest, schema, digest)
+
+
+def read_index(directory: Path, bundle: Bundle) -> Index:
+    """Read and verify an index against its bundle. Raises a BundleError."""
+    manifest, digest = read_json(directory / INDEX_MANIFEST, IndexManifest)
+    _check_pair(manifest, bundle)
+    verify_files(directory, INDEX_MANIFEST, manifest.files, INDEX_FILES)
+    count, dim = manifest.items, manifest.dim
+    item_ids_N = load_array(directory / "item_ids.npy", "S", (count,))
+    _check_sorted(item_ids_N)
+    golden, _ = read_json(directory / "golden.json", GoldenSet)
+    return Index(
+        directory,
+        manifest,
+        item_ids_N,
+        load_array(directory / "item_vectors.npy", "f4", (count, dim)),
+        load_array(directory / "calibration_users.npy", "f4", (None, dim)),
+        golden,
+        digest,
+    )
+
+
+def publish(releases: Path, run_id: str, build_id: str) -> Current:
+    """Verify the pair and make it CURRENT. Publishing an older pair is a rollback."""
+    bundle = read_bundle(releases / run_id)
+    index = read_index(bundle.directory / "index" / build_id, bundle)
+    current = Current(
+        run_id=run_id,
+        build_id=build_id,
+        bundle_sha256=bundle.sha256,
+        index_sha256=index.sha256,
+        published_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+    )
+    write_atomically(releases / CURRENT, to_json(current))
+    return current
+
+
+def read_current(releases: Path) -> Current:
+    """The published pair. Raises NotPublishedError or another BundleError."""
+    path = releases / CURRENT
+    if not path.exists():
+        raise errors.NotPublishedError(str(path), "", expected="a CURRENT file", found="nothing")
+    return read_json(path, Current)[0]
+
+
+def read_pair(releases: Path, current: Current) -> tuple[Bundle, Index]:
+    """Read and verify the pair that CURRENT names, down to the hashes it names."""
+    bundle = read_bundle(releases / current.run_id)
+    index = read_index(bundle.directory / "index" / current.build_id, bundle)
+    for field, expected, found in (
+        ("bundle_sha256", current.bundle_sha256, bundle.sha256),
+        ("index_sha256", current.index_sha256, index.sha256),
+    ):
+        if expected != found:
+            raise errors.HashMismatchError(CURRENT, field, expected=expected, found=found)
+    return bundle, index
+
+
+def _check_pair(manifest: IndexManifest, bundle: Bundle) -> None:
+    for field, expected, found in (
+        ("run_id", bundle.manifest.run_id, manifest.run_id),
+        ("bundle_sha256", bundle.sha256, manifest.bundle_sha256),
+    ):
+        if expected != found:
+            raise errors.WrongBundleError(INDEX_MANIFEST, field, expected=expected, found=found)
+    _check_count("dim", bundle.segments.dim, manifest.dim)
+    for point in manifest.effort.points if manifest.effort else ():
+        _check_count("effort.points.weights", len(bundle.segments.names), len(point.weights))
+
+
+def _check_count(field: str, expected: int, found: int) -> None:
+    if expected != found:
+        raise errors.DimensionMismatchError(
+            INDEX_MANIFEST, field, expected=str(expected), found=str(found)
+        )
+
+
+def _check_sorted(item_ids_N: NDArray[np.bytes_]) -> None:
+    unsorted = np.flatnonzero(item_ids_N[1:] <= item_ids_N[:-1])
+    if len(unsorted):
+        row = int(unsorted[0])
+        raise errors.UnsortedIdsError(
+            "item_ids.npy",
+            f"row {row + 1}",
+            expected=f"an id after {item_ids_N[row]!r}",
+            found=repr(item_ids_N[row + 1]),
+        )

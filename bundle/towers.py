@@ -1,0 +1,78 @@
+"""ONNX towers, held against the feature schema and the segments before the first call.
+
+One thread per session: the callers run one query per core, and more threads only fight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from bundle import errors
+from bundle.features import Feature, TensorSpec
+from bundle.store import Bundle
+
+OUTPUT = "embedding"
+ONNX_DTYPES = {"tensor(int64)": "int64", "tensor(float)": "float32"}
+
+
+class Tower:
+    """One ONNX tower: encoded features → vectors.
+
+    Raises InvalidModelError for a file that is no model, TowerSignatureError for a model whose
+    inputs or output are not those of `features` and `dim`.
+    """
+
+    def __init__(self, path: Path, features: Sequence[Feature], dim: int) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(
+                path.read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # noqa: BLE001  (onnxruntime raises a class per status)
+            raise errors.InvalidModelError(
+                path.name, "", expected="an ONNX model", found=str(error).splitlines()[0][:200]
+            ) from None
+        _check(path.name, "inputs", [feature.tensor for feature in features], self._inputs())
+        _check(path.name, "output", [TensorSpec(OUTPUT, "float32", (None, dim))], self._outputs())
+
+    def embed(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Vectors [B, M] of a batch of encoded features."""
+        vectors_BM: NDArray[np.float32] = self._session.run([OUTPUT], dict(arrays))[0]
+        return vectors_BM
+
+    def _inputs(self) -> list[TensorSpec]:
+        return [_spec(node) for node in self._session.get_inputs()]
+
+    def _outputs(self) -> list[TensorSpec]:
+        return [_spec(node) for node in self._session.get_outputs()]
+
+
+def open_user_tower(bundle: Bundle) -> Tower:
+    """The user tower of a verified bundle."""
+    path = bundle.directory / "user_tower.onnx"
+    return Tower(path, bundle.schema.user, bundle.segments.dim)
+
+
+def open_item_tower(bundle: Bundle) -> Tower:
+    """The item tower of a verified bundle."""
+    path = bundle.directory / "item_tower.onnx"
+    return Tower(path, bundle.schema.item, bundle.segments.dim)
+
+
+def _spec(node: ort.NodeArg) -> TensorSpec:
+    shape = tuple(size if isinstance(size, int) else None for size in node.shape)
+    return TensorSpec(node.name, ONNX_DTYPES.get(node.type, node.type), shape)
+
+
+def _check(file: str, field: str, expected: list[TensorSpec], found: list[TensorSpec]) -> None:
+    by_name = sorted(expected, key=lambda spec: spec.name)
+    if by_name != sorted(found, key=lambda spec: spec.name):
+        raise errors.TowerSignatureError(file, field, expected=str(expected), found=str(found))
