@@ -1,0 +1,148 @@
+"""What requests read: the current records, held in memory by each worker process.
+
+Decisions
+- `records` is an immutable mapping, replaced by one assignment: a request that reads it once sees
+  one consistent state, without a lock and without the store.
+- One thread per process waits for the store's change signal, and polls slowly beside it in case a
+  signal is lost. A writer refreshes its own board before it answers, so it reads its own write.
+- When the store is away, what is on the board stays in force; each refresh also saves it to a local
+  file, so that a restart without the store begins with the last known good.
+- No operation removes a scenario. One that vanished from the store (a Redis that came back empty)
+  therefore stays in force as last known, with a warning, until someone sets it again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from pydantic import ValidationError
+
+from service.weights.record import WeightsRecord
+from service.weights.store import StoreUnavailableError, WeightsStore
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 0.5  # between attempts to reach a store that is away
+STOP_CHECK_S = 0.5  # longest wait before noticing stop()
+
+Records = Mapping[str, WeightsRecord]
+Observer = Callable[[Records], None]
+
+
+class WeightsBoard:
+    """Current records of every scenario, kept fresh by a thread between start() and stop()."""
+
+    def __init__(
+        self,
+        store: WeightsStore,
+        fallback: Path,
+        *,
+        poll_s: float,
+        on_refresh: Observer = lambda _: None,
+    ) -> None:
+        self._store, self._fallback, self._poll_s = store, fallback, poll_s
+        self._on_refresh = on_refresh
+        self._refreshing = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="weights-board", daemon=True)
+        self._away = self._lost_reported = False
+        self.records: Records = MappingProxyType({})
+        self.refreshed_at: float | None = None  # Unix seconds of the store's last answer
+
+    def start(self) -> None:
+        """Read the store, or the local file if it is away, then follow changes."""
+        try:
+            self.refresh()
+        except StoreUnavailableError as error:
+            self.records = MappingProxyType(read_fallback(self._fallback))
+            self._went_away(error)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following; the records stay readable."""
+        self._stopping.set()
+        self._thread.join(timeout=5)
+
+    def refresh(self) -> None:
+        """Take over the store's records now. Raises StoreUnavailableError, changing nothing.
+
+        The store is read under the lock: an older answer never replaces a newer one.
+        """
+        with self._refreshing:
+            fetched = self._store.current()
+            known = self.records
+            self._warn_of_lost(known, fetched)
+            self.records = MappingProxyType({**known, **fetched})
+            self.refreshed_at = time.time()
+            self._on_refresh(self.records)
+            if self.records != known:
+                write_fallback(self._fallback, self.records)
+
+    def _follow(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._follow_one_connection()
+            except StoreUnavailableError as error:
+                self._went_away(error)
+                self._stopping.wait(RETRY_S)
+
+    def _follow_one_connection(self) -> None:
+        with self._store.watch() as watch:
+            self._refresh_and_log()
+            polled = time.monotonic()
+            while not self._stopping.is_set():
+                changed = watch.wait(min(self._poll_s, STOP_CHECK_S))
+                if changed or time.monotonic() - polled >= self._poll_s:
+                    self._refresh_and_log()
+                    polled = time.monotonic()
+
+    def _refresh_and_log(self) -> None:
+        self.refresh()
+        if self._away:
+            log.info("weights store is back: %d scenarios", len(self.records))
+            self._away = False
+
+    def _went_away(self, error: StoreUnavailableError) -> None:
+        if not self._away:
+            log.warning("weights store is away, last known weights stay in force: %s", error)
+            self._away = True
+
+    def _warn_of_lost(self, known: Records, fetched: Records) -> None:
+        lost = sorted(set(known) - set(fetched))
+        if lost and not self._lost_reported:
+            log.warning("the weights store lost %s; the last known stay in force", lost)
+        self._lost_reported = bool(lost)
+
+
+def read_fallback(path: Path) -> dict[str, WeightsRecord]:
+    """Last known records; none if the file is missing or unreadable (with a warning)."""
+    try:
+        entries = json.loads(path.read_bytes())
+        records = [WeightsRecord.model_validate(entry) for entry in entries]
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, ValidationError) as error:
+        log.warning("last known weights in %s cannot be read: %s", path, error)
+        return {}
+    return {record.scenario: record for record in records}
+
+
+def write_fallback(path: Path, records: Records) -> None:
+    """Save the records by rename; a full disk is logged, never raised into a change."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w") as file:
+            json.dump([record.model_dump(mode="json") for record in records.values()], file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        log.warning("last known weights cannot be saved to %s: %s", path, error)

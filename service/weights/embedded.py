@@ -1,0 +1,119 @@
+"""The store without a server: one SQLite file that all worker processes of one machine share.
+
+Decisions
+- Write-ahead logging lets readers and one writer work at once; `synchronous=FULL` makes an answered
+  change survive a power cut. Changes are rare, so each operation opens its own connection: no
+  state is shared between threads.
+- Append-only is kept by the file itself: triggers refuse UPDATE and DELETE.
+- Other processes notice a commit by `PRAGMA data_version`, a counter in shared memory: a poll costs
+  some ten microseconds, so every 20 ms is cheap and well within the 100 ms promised.
+- The file must lie on a local disk: SQLite's locks are not reliable on network file systems.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from service.weights.record import WeightsRecord
+from service.weights.store import StoreUnavailableError, VersionConflictError, read_record
+
+POLL_S = 0.02
+BUSY_TIMEOUT_S = 5.0
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS history (
+    scenario TEXT NOT NULL, version INTEGER NOT NULL, record TEXT NOT NULL,
+    PRIMARY KEY (scenario, version)
+) WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS history_keeps_records BEFORE UPDATE ON history
+    BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS history_keeps_rows BEFORE DELETE ON history
+    BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+"""
+
+
+class EmbeddedStore:
+    """A WeightsStore in the file at `path`, which is created with its folder if needed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnavailableError(f"weights file {path}: {error}") from error
+        with self._open() as db:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.executescript(SCHEMA)
+
+    def current(self) -> dict[str, WeightsRecord]:
+        """The newest record of every scenario."""
+        with self._open() as db:
+            rows = db.execute("SELECT max(version), record FROM history GROUP BY scenario")
+            records = [read_record(row[1]) for row in rows]
+        return {record.scenario: record for record in records}
+
+    def append(self, record: WeightsRecord) -> None:
+        """Add the next version in one statement, hence one transaction."""
+        scenario, previous = record.scenario, record.version - 1
+        with self._open() as db:
+            added = db.execute(
+                "INSERT INTO history SELECT ?, ?, ? WHERE ? = "
+                "(SELECT coalesce(max(version), 0) FROM history WHERE scenario = ?)",
+                (scenario, record.version, record.model_dump_json(), previous, scenario),
+            ).rowcount
+        if not added:
+            raise VersionConflictError(previous, next(iter(self.history(scenario, 1)), None))
+
+    def history(self, scenario: str, limit: int, before: int | None = None) -> list[WeightsRecord]:
+        """Records of a scenario below version `before`, newest first."""
+        with self._open() as db:
+            rows = db.execute(
+                "SELECT record FROM history WHERE scenario = ? AND (? IS NULL OR version < ?) "
+                "ORDER BY version DESC LIMIT ?",
+                (scenario, before, before, limit),
+            )
+            return [read_record(row[0]) for row in rows]
+
+    @contextmanager
+    def watch(self) -> Iterator[DataVersionWatch]:
+        """Watch the file's commit counter through one connection held open."""
+        with self._open() as db:
+            yield DataVersionWatch(db)
+
+    def close(self) -> None:
+        """Nothing stays open between operations."""
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(
+                sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            ) as db:
+                db.execute("PRAGMA synchronous=FULL")
+                yield db
+        except sqlite3.Error as error:
+            raise StoreUnavailableError(f"weights file {self._path}: {error}") from error
+
+
+class DataVersionWatch:
+    """Notices commits by other connections, of this and of other processes."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._seen = self._version()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Block until another connection committed (True) or the timeout passed (False)."""
+        deadline = time.monotonic() + timeout_s
+        while (version := self._version()) == self._seen:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(POLL_S)
+        self._seen = version
+        return True
+
+    def _version(self) -> int:
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0])

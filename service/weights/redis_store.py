@@ -1,0 +1,117 @@
+"""The store in Redis, shared by any number of machines.
+
+Decisions
+- `{csmf:weights}:current` is a hash, scenario → record: all current records are one read.
+- `{csmf:weights}:history:<scenario>` is a stream whose entry ids ARE the versions (`7-0`), so a
+  version is found, and a page of history read, without scanning.
+- A Lua script compares the version and writes both, then publishes the scenario's name: no reader
+  can see a current record without its history entry. The braces keep all keys in one cluster slot.
+- Short time-outs: an operator's command should say that Redis is away, not hang.
+- A lost reply is retried once; an append that finds exactly its own record there has succeeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.client import PubSub
+from redis.retry import Retry
+
+from service.weights.record import WeightsRecord
+from service.weights.store import StoreUnavailableError, VersionConflictError, read_record
+
+CURRENT = "{csmf:weights}:current"
+HISTORY = "{csmf:weights}:history:"
+CHANGED = "{csmf:weights}:changed"
+TIMEOUT_S = 1.0
+APPEND = """
+local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
+local version = 0
+if newest[1] then version = tonumber(string.match(newest[1][1], '^%d+')) end
+if version ~= tonumber(ARGV[2]) - 1 then return 0 end
+redis.call('XADD', KEYS[2], ARGV[2] .. '-0', 'record', ARGV[3])
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+redis.call('PUBLISH', KEYS[3], ARGV[1])
+return 1
+"""
+
+
+class RedisStore:
+    """A WeightsStore at `url` (redis://, rediss:// or unix://)."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = redis.Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+            retry=Retry(NoBackoff(), 1),
+        )
+        self._append = self._redis.register_script(APPEND)
+
+    def current(self) -> dict[str, WeightsRecord]:
+        """The newest record of every scenario."""
+        with _reachable():
+            records = cast("dict[str, str]", self._redis.hgetall(CURRENT))
+        return {scenario: read_record(record) for scenario, record in records.items()}
+
+    def append(self, record: WeightsRecord) -> None:
+        """Add the next version, or raise VersionConflictError."""
+        history = HISTORY + record.scenario
+        with _reachable():
+            added = self._append(
+                keys=[CURRENT, history, CHANGED],
+                args=[record.scenario, record.version, record.model_dump_json()],
+            )
+        if not added:
+            newest = next(iter(self.history(record.scenario, 1)), None)
+            if newest != record:
+                raise VersionConflictError(record.version - 1, newest)
+
+    def history(self, scenario: str, limit: int, before: int | None = None) -> list[WeightsRecord]:
+        """Records of a scenario below version `before`, newest first."""
+        newest = "+" if before is None else f"({before}-0"
+        with _reachable():
+            page = self._redis.xrevrange(HISTORY + scenario, newest, "-", count=limit)
+        entries = cast("list[tuple[str, dict[str, str]]]", page)
+        return [read_record(fields["record"]) for _, fields in entries]
+
+    @contextmanager
+    def watch(self) -> Iterator[ChannelWatch]:
+        """Subscribe to the channel; returns once Redis confirmed."""
+        subscription = self._redis.pubsub()  # type: ignore[no-untyped-call]  # redis has no types here
+        with _reachable(), subscription:
+            subscription.subscribe(CHANGED)
+            subscription.get_message(timeout=TIMEOUT_S)
+            yield ChannelWatch(subscription)
+
+    def close(self) -> None:
+        """Close the connection pool."""
+        self._redis.close()
+
+
+class ChannelWatch:
+    """Notices messages on the channel of changes."""
+
+    def __init__(self, subscription: PubSub) -> None:
+        self._subscription = subscription
+
+    def wait(self, timeout_s: float) -> bool:
+        """Block until a change was published (True) or the timeout passed (False)."""
+        with _reachable():
+            message = self._subscription.get_message(
+                ignore_subscribe_messages=True, timeout=timeout_s
+            )
+        return message is not None
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    try:
+        yield
+    except redis.RedisError as error:
+        raise StoreUnavailableError(f"Redis: {error}") from error

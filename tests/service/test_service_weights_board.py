@@ -1,0 +1,115 @@
+"""What requests read: always there, fresh within 100 ms, never older than what was served."""
+
+import logging
+import time
+
+import pytest
+
+from service.weights.board import WeightsBoard
+from service.weights.embedded import EmbeddedStore
+from service.weights.redis_store import RedisStore
+from service.weights.store import Change, set_weights
+
+WEIGHTS = {"exposure": 1.0, "click": 1.8, "conversion": 1.2}
+CHANGE = Change("feed", "ana", "more clicks")
+
+
+@pytest.fixture
+def start_board(tmp_path):
+    boards = []
+
+    def start(store, poll_s=30.0, **options):
+        board = WeightsBoard(store, tmp_path / "known.json", poll_s=poll_s, **options)
+        boards.append(board)
+        board.start()
+        return board
+
+    yield start
+    for board in boards:
+        board.stop()
+
+
+def version_within(board, seconds, version, scenario="feed"):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        record = board.records.get(scenario)
+        if record and record.version == version:
+            return True
+        time.sleep(0.002)
+    return False
+
+
+@pytest.mark.parametrize("kind", ["embedded", "redis"])
+def test_a_change_reaches_other_boards_within_100_ms(kind, request, tmp_path, start_board):
+    if kind == "embedded":
+        store = EmbeddedStore(tmp_path / "weights.sqlite3")
+    else:
+        store = RedisStore(request.getfixturevalue("empty_redis").url)
+    boards = [start_board(store), start_board(store)]
+    time.sleep(0.2)  # let both subscribe: only then a signal, not the first read, is tested
+    for version in range(1, 4):
+        set_weights(store, CHANGE, WEIGHTS)
+        assert all(version_within(board, 0.1, version) for board in boards)
+
+
+def test_without_redis_the_last_known_weights_stay_and_new_ones_arrive_when_it_is_back(
+    own_redis, start_board
+):
+    store = RedisStore(own_redis.url)
+    set_weights(store, CHANGE, WEIGHTS)
+    board = start_board(store)
+    answered = board.refreshed_at
+    own_redis.stop()
+    time.sleep(0.3)
+    assert board.records["feed"].version == 1
+    own_redis.start()
+    set_weights(RedisStore(own_redis.url), CHANGE, WEIGHTS)
+    assert version_within(board, 5, 2)
+    assert board.refreshed_at > answered
+
+
+def test_a_restart_without_redis_begins_with_the_last_known_weights(own_redis, start_board):
+    set_weights(RedisStore(own_redis.url), CHANGE, WEIGHTS)
+    start_board(RedisStore(own_redis.url)).stop()
+    own_redis.stop()
+    board = start_board(RedisStore(own_redis.url))
+    assert board.records["feed"].weights == WEIGHTS
+    assert board.refreshed_at is None
+
+
+def test_a_broken_fallback_file_is_logged_and_does_not_stop_the_start(
+    tmp_path, start_board, caplog
+):
+    (tmp_path / "known.json").write_text('[{"scenario": ')
+    board = start_board(RedisStore("redis://127.0.0.1:1/0"))
+    assert dict(board.records) == {}
+    assert "cannot be read" in caplog.text
+
+
+def test_a_redis_that_came_back_empty_does_not_reset_the_weights(own_redis, start_board, caplog):
+    store = RedisStore(own_redis.url)
+    set_weights(store, CHANGE, WEIGHTS)
+    board = start_board(store)
+    own_redis.client().flushall()
+    with caplog.at_level(logging.WARNING):
+        board.refresh()
+    assert board.records["feed"].version == 1
+    assert "lost ['feed']" in caplog.text
+
+
+def test_a_lost_signal_is_made_good_by_the_slow_poll(empty_redis, start_board):
+    record = set_weights(RedisStore(empty_redis.url), CHANGE, WEIGHTS)
+    board = start_board(RedisStore(empty_redis.url), poll_s=0.1)
+    silent = record.model_copy(update={"version": 9})
+    empty_redis.client().hset("{csmf:weights}:current", "feed", silent.model_dump_json())
+    assert version_within(board, 1, 9)
+
+
+def test_each_refresh_is_observed(tmp_path, start_board):
+    seen = []
+    store = EmbeddedStore(tmp_path / "weights.sqlite3")
+    board = start_board(store, on_refresh=lambda records: seen.append(set(records)))
+    set_weights(store, CHANGE, WEIGHTS)
+    board.refresh()
+    assert seen[0] == set()
+    assert seen[-1] == {"feed"}

@@ -1,0 +1,185 @@
+"""One suite for both weights stores: what holds for Redis holds for the local file."""
+
+import multiprocessing
+import threading
+import time
+
+import pytest
+
+from service.weights.embedded import EmbeddedStore
+from service.weights.redis_store import RedisStore
+from service.weights.store import (
+    Change,
+    StoreUnavailableError,
+    UnknownVersionError,
+    VersionConflictError,
+    roll_back,
+    set_weights,
+)
+
+BALANCED = {"exposure": 1.0, "click": 1.8, "conversion": 1.2}
+CLICKS = {"exposure": 0.1, "click": 3.0000000000000004, "conversion": 0.0}
+
+
+@pytest.fixture(params=["embedded", "redis"])
+def open_store(request, tmp_path):
+    """A function that opens one more connection to the same empty store."""
+    if request.param == "embedded":
+        return lambda: EmbeddedStore(tmp_path / "state" / "weights.sqlite3")
+    url = request.getfixturevalue("empty_redis").url
+    return lambda: RedisStore(url)
+
+
+@pytest.fixture
+def store(open_store):
+    return open_store()
+
+
+def change(scenario="feed", **fields):
+    return Change(scenario, **{"author": "ana", "reason": "more clicks", **fields})
+
+
+def test_an_empty_store_has_no_scenarios_and_no_history(store):
+    assert store.current() == {}
+    assert store.history("feed", limit=10) == []
+
+
+def test_a_set_is_current_in_history_and_exact_to_the_last_bit(open_store):
+    record = set_weights(open_store(), change(), CLICKS)
+    assert (record.version, record.author, record.reason) == (1, "ana", "more clicks")
+    assert open_store().current() == {"feed": record}
+    assert open_store().history("feed", limit=10) == [record]
+    assert open_store().current()["feed"].weights == CLICKS
+
+
+def test_versions_of_each_scenario_count_on_their_own(store):
+    for scenario in ("feed", "search", "feed"):
+        set_weights(store, change(scenario), BALANCED)
+    versions = {name: record.version for name, record in store.current().items()}
+    assert versions == {"feed": 2, "search": 1}
+
+
+def test_history_is_newest_first_and_pages_backwards(store):
+    for _ in range(5):
+        set_weights(store, change(), BALANCED)
+    assert [record.version for record in store.history("feed", limit=2)] == [5, 4]
+    assert [record.version for record in store.history("feed", limit=2, before=4)] == [3, 2]
+    assert [record.version for record in store.history("feed", limit=9, before=2)] == [1]
+
+
+def test_a_set_from_a_stale_version_is_refused_with_the_current_record(store):
+    first = set_weights(store, change(expected_version=0), BALANCED)
+    with pytest.raises(VersionConflictError) as refused:
+        set_weights(store, change(expected_version=0), CLICKS)
+    assert refused.value.current == first
+    assert store.current() == {"feed": first}
+
+
+def test_a_rollback_is_a_new_version_and_rewrites_nothing(store):
+    for weights in (BALANCED, CLICKS):
+        set_weights(store, change(), weights)
+    before = store.history("feed", limit=10)
+    record = roll_back(store, change(author="bo", reason="undo"), to_version=1)
+    assert (record.version, record.weights, record.author) == (3, BALANCED, "bo")
+    assert store.history("feed", limit=10) == [record, *before]
+
+
+@pytest.mark.parametrize("version", [0, 3])
+def test_a_rollback_to_a_version_that_never_was_names_the_ones_that_exist(store, version):
+    for _ in range(2):
+        set_weights(store, change(), BALANCED)
+    with pytest.raises(UnknownVersionError, match=f"no version {version}; versions are 1 to 2"):
+        roll_back(store, change(), to_version=version)
+
+
+def test_a_rollback_respects_the_expected_version(store):
+    for _ in range(2):
+        set_weights(store, change(), BALANCED)
+    with pytest.raises(VersionConflictError):
+        roll_back(store, change(expected_version=1), to_version=1)
+
+
+def test_of_many_threads_that_set_from_one_version_exactly_one_wins(open_store):
+    set_weights(open_store(), change(), BALANCED)
+    outcomes = []
+
+    def race(author):
+        try:
+            set_weights(open_store(), change(author=author, expected_version=1), CLICKS)
+            outcomes.append(author)
+        except VersionConflictError:
+            outcomes.append(None)
+
+    threads = [threading.Thread(target=race, args=(f"author-{i}",)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = [author for author in outcomes if author]
+    assert len(outcomes) == 8
+    assert open_store().current()["feed"].author == winner
+
+
+def set_often(kind, place, times):
+    store = EmbeddedStore(place) if kind == "embedded" else RedisStore(place)
+    for _ in range(times):
+        set_weights(store, change(), BALANCED)
+
+
+@pytest.mark.parametrize("kind", ["embedded", "redis"])
+def test_sets_by_many_processes_lose_nothing(kind, request, tmp_path):
+    embedded = kind == "embedded"
+    place = tmp_path / "weights.sqlite3" if embedded else request.getfixturevalue("empty_redis").url
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=set_often, args=(kind, place, 10)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    store = EmbeddedStore(place) if embedded else RedisStore(place)
+    assert [record.version for record in store.history("feed", 99)] == list(range(30, 0, -1))
+
+
+def test_a_watch_notices_a_change_by_another_connection_at_once(open_store):
+    other = open_store()
+    with open_store().watch() as watch:
+        assert not watch.wait(0.05)
+        threading.Timer(0.05, set_weights, (other, change(), BALANCED)).start()
+        began = time.monotonic()
+        assert watch.wait(5)
+        assert time.monotonic() - began < 0.15
+        assert not watch.wait(0.05)
+
+
+def test_a_change_right_after_subscribing_is_noticed(open_store):
+    with open_store().watch() as watch:
+        set_weights(open_store(), change(), BALANCED)
+        assert watch.wait(1)
+
+
+def test_a_record_that_another_program_wrote_is_reported_not_served(empty_redis):
+    empty_redis.client().hset("{csmf:weights}:current", "feed", '{"weights": "none"}')
+    with pytest.raises(StoreUnavailableError, match="not a weights record"):
+        RedisStore(empty_redis.url).current()
+
+
+def test_a_redis_that_is_away_is_reported_within_three_seconds():
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailableError, match="Redis"):
+        RedisStore("redis://127.0.0.1:1/0").current()
+    assert time.monotonic() - began < 3
+
+
+def test_the_local_file_refuses_to_rewrite_history(tmp_path):
+    store = EmbeddedStore(tmp_path / "weights.sqlite3")
+    set_weights(store, change(), BALANCED)
+    for statement in ("DELETE FROM history", "UPDATE history SET record = ''"):
+        with pytest.raises(StoreUnavailableError, match="append-only"), store._open() as db:
+            db.execute(statement)
+
+
+def test_a_local_file_that_cannot_be_created_is_reported(tmp_path):
+    (tmp_path / "state").write_text("a file where a folder should be")
+    with pytest.raises(StoreUnavailableError, match="weights file"):
+        EmbeddedStore(tmp_path / "state" / "weights.sqlite3")
