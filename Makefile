@@ -1,0 +1,39 @@
+# Two commands do everything: `make demo` runs the whole path, `make test` passes the tests.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+DEMO   ?= demo
+PORT   ?= 8000
+
+.PHONY: demo serve test lint clean
+
+demo: $(VENV)/.installed-demo  ## data → train → export → index → serve → query, in minutes
+	$(BIN)/python deploy/demo.py --out $(DEMO) --port $(PORT)
+
+serve:  ## serve what `make demo` released, until Ctrl-C
+	@test -f $(DEMO)/releases/CURRENT || { echo "nothing to serve: run 'make demo' first"; exit 2; }
+	$(BIN)/csmf-serve --releases $(DEMO)/releases --port $(PORT)
+
+test: $(VENV)/.installed-test lint  ## everything that must hold before a change lands
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "python3 has no venv module: as root, apt-get install python3-venv"; exit 2; }
+
+$(VENV)/.installed-demo: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[training,index,service]'
+	touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[training,index,service,loadtests,dev]'
+	touch $@ $(VENV)/.installed-demo
+
+clean:  ## remove the environment and the demo's artefacts
+	rm -rf $(VENV) $(DEMO)
