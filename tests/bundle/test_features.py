@@ -1,0 +1,118 @@
+"""The one encoder: what towers see for every kind of raw value."""
+
+import numpy as np
+import pytest
+
+from bundle.features import (
+    Categorical,
+    CategorySequence,
+    FeatureError,
+    FeatureSchema,
+    Numeric,
+    Vector,
+    build_vocabulary,
+)
+
+SCHEMA = FeatureSchema(
+    vocabularies={"item_id": ["a", "b", "c"], "city": ["7", "x"]},
+    user=[
+        Categorical(name="city", vocabulary="city"),
+        CategorySequence(name="recent", vocabulary="item_id", max_length=3),
+        Numeric(name="age", mean=40.0, std=10.0),
+        Vector(name="taste", dim=2),
+    ],
+    item=[Categorical(name="item_id", vocabulary="item_id")],
+)
+
+
+def encode(**columns):
+    rows = len(next(iter(columns.values())))
+    return SCHEMA.encode_user(columns, rows)
+
+
+def test_categories_become_rows_counted_from_one_and_integers_read_as_text():
+    encoded = encode(city=["x", 7, "7", None, "elsewhere"])
+    assert encoded.arrays["city"].tolist() == [2, 1, 1, 0, 0]
+    assert encoded.unknown == {"city": 1}, "missing is not unknown"
+
+
+def test_sequences_keep_the_most_recent_values_oldest_first_padded_at_the_end():
+    encoded = encode(recent=[["a", "b", "c", "a"], ["c"], [], None, ["a", "?", "b"]])
+    assert encoded.arrays["recent"].tolist() == [
+        [2, 3, 1],
+        [3, 0, 0],
+        [0, 0, 0],
+        [0, 0, 0],
+        [1, 2, 0],
+    ]
+    assert encoded.unknown == {"recent": 1}
+
+
+def test_numbers_are_standardised_clipped_and_the_mean_when_missing():
+    assert encode(age=[50, 40.0, None, 1e30]).arrays["age"].tolist() == [1.0, 0.0, 0.0, 10.0]
+
+
+def test_vectors_pass_through_and_are_zero_when_missing():
+    assert encode(taste=[[1, 2.5], None]).arrays["taste"].tolist() == [[1.0, 2.5], [0.0, 0.0]]
+
+
+def test_a_record_without_features_is_served_with_every_input_present():
+    arrays = SCHEMA.encode_user({"not_a_feature": ["?"]}, rows=1).arrays
+    assert {name: array.shape for name, array in arrays.items()} == {
+        "city": (1,),
+        "recent": (1, 3),
+        "age": (1,),
+        "taste": (1, 2),
+    }
+
+
+def test_encoded_arrays_have_the_declared_shape_and_type():
+    arrays = SCHEMA.encode_user({}, rows=4).arrays
+    for feature in SCHEMA.user:
+        array = arrays[feature.name]
+        assert str(array.dtype) == feature.tensor.dtype
+        assert array.shape == (4, *feature.tensor.shape[1:])
+
+
+@pytest.mark.parametrize(
+    ("feature", "value"),
+    [
+        ("city", 1.5),
+        ("city", ["x"]),
+        ("city", {"name": "x"}),
+        ("recent", "abc"),
+        ("recent", [["a"]]),
+        ("recent", [2.5]),
+        ("age", "forty"),
+        ("age", True),
+        ("age", float("nan")),
+        ("age", 10**400),
+        ("taste", [1.0]),
+        ("taste", [1.0, float("inf")]),
+        ("taste", ["a", "b"]),
+        ("taste", 3.0),
+        ("taste", [[1.0, 2.0]]),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused_by_feature_and_row(feature, value):
+    with pytest.raises(FeatureError) as refusal:
+        encode(**{feature: [None, value]})
+    assert (refusal.value.feature, refusal.value.row) == (feature, 1)
+
+
+def test_one_record_encodes_as_it_does_within_a_batch():
+    columns = {"city": ["x", "?"], "recent": [["a"], ["b", "c"]], "age": [3, None]}
+    batch = SCHEMA.encode_user(columns, rows=2).arrays
+    for row in range(2):
+        single = SCHEMA.encode_user({k: [v[row]] for k, v in columns.items()}, rows=1).arrays
+        for name, array in single.items():
+            np.testing.assert_array_equal(array[0], batch[name][row])
+
+
+def test_vocabularies_are_sorted_and_leave_out_rare_and_missing_values():
+    assert build_vocabulary([["b", "a", None], ["b", 10, 10]], min_count=2) == ["10", "b"]
+
+
+def test_a_constant_or_empty_numeric_column_stays_finite():
+    assert Numeric.fit("n", [5, 5, None]).encode([5, 7]).tolist() == [0.0, 2.0]
+    assert Numeric.fit("n", [None]).encode([None, 1]).tolist() == [0.0, 1.0]
