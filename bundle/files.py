@@ -26,7 +26,7 @@ from bundle import errors
 from bundle.manifest import FileEntry
 
 Model = TypeVar("Model", bound=BaseModel)
-SAFE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 STAGING_PREFIX = ".staging-"
 
 
@@ -136,7 +136,7 @@ def verify_files(
     """
     listed = {entry.path for entry in files}
     for name in sorted(listed):
-        if not SAFE_NAME.match(name) or name == manifest:
+        if not SAFE_NAME.fullmatch(name) or name == manifest:
             raise errors.UnsafePathError(
                 manifest, "files.path", expected="a plain file name", found=repr(name)
             )
@@ -163,7 +163,7 @@ def load_array(
     """
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # noqa: BLE001  (a hostile header can make numpy raise anything)
         raise errors.InvalidArrayError(
             path.name, "", expected="a .npy array", found=str(error)
         ) from None

@@ -7,7 +7,6 @@ given: a forgotten weight is more often a mistake than a zero.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 PAPER_ALIASES = ("k_d", "k_o", "k_r")
-MAX_WEIGHT = 1e6  # beyond any use; keeps scaled float32 queries far from overflow
+# Beyond any use; keep scaled float32 queries far from overflow and underflow.
+MIN_WEIGHT, MAX_WEIGHT = 1e-6, 1e6
 
 
 class WeightsError(ValueError):
@@ -70,6 +70,6 @@ def _without_aliases(weights: Mapping[str, object], stages: Sequence[str]) -> di
 def _weight(stage: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise WeightsError(stage, value, "a number")
-    if not (math.isfinite(value) and 0 <= value <= MAX_WEIGHT):
-        raise WeightsError(stage, value, f"a finite number from 0 to {MAX_WEIGHT:g}")
+    if value != 0 and not MIN_WEIGHT <= value <= MAX_WEIGHT:  # also false for NaN
+        raise WeightsError(stage, value, f"0, or a number from {MIN_WEIGHT:g} to {MAX_WEIGHT:g}")
     return float(value)

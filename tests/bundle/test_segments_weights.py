@@ -46,6 +46,7 @@ def test_stage_names_and_the_papers_aliases_mean_the_same():
         ({"exposure": 1, "click": 1, "conversion": -0.1}, "conversion"),
         ({"exposure": 1, "click": math.nan, "conversion": 1}, "click"),
         ({"exposure": math.inf, "click": 1, "conversion": 1}, "exposure"),
+        ({"exposure": 1e-9, "click": 1, "conversion": 1}, "exposure"),
         ({"exposure": 1e9, "click": 1, "conversion": 1}, "exposure"),
         ({"exposure": "1", "click": 1, "conversion": 1}, "exposure"),
         ({"exposure": True, "click": 1, "conversion": 1}, "exposure"),
