@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # also run as a script, outside pytest
+sys.path.insert(0, str(Path(__file__).parents[1]))  # also run as a script, outside pytest
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from support.release import Release, add_exact_index, make_release
 
