@@ -1,0 +1,64 @@
+"""The cascade as data: which phases a run goes through, in which order (Algorithm of Sec. 4).
+
+    first:   train ─► prune ─► recover ─► certify
+    middle:  train ─► prune ─► recover ─► certify     (as many as the log declares)
+    last:    train ─► certify
+
+Decisions
+- A phase is training on one stage's loss; pruning and certifying are what happens when one ends.
+- During `train` the last owner trains: all units that no earlier stage kept. After pruning that
+  owner has split in two, and `recover` trains the stage's half; nested, both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from training.config import StageConfig, TrainConfig
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training with one optimiser."""
+
+    kind: Literal["train", "recover"]
+    stage: int
+    name: str
+    settings: StageConfig
+    share: float  # of the stage's positives, most recent first
+    widths: tuple[int, ...]  # owners over which the loss is taken, once each
+    trainable: range  # owners that learn
+    prunes: bool  # the last owner splits when the phase ends
+    certifies: bool  # the stage is final when the phase ends
+
+
+def phases(config: TrainConfig, stages: tuple[str, ...]) -> list[Phase]:
+    """All phases of a run, in order."""
+    plan: list[Phase] = []
+    for stage, name in enumerate(stages):
+        settings, last = config.stage(stage, len(stages)), stage == len(stages) - 1
+        owners = range(stage, stage + 1)
+        plan.append(
+            Phase("train", stage, name, settings, 1.0, (stage + 1,), owners, not last, last)
+        )
+        if not last:
+            plan.append(_recovery(config, stage, name, settings))
+    return plan
+
+
+def _recovery(config: TrainConfig, stage: int, name: str, settings: StageConfig) -> Phase:
+    """One pass over the most recent positives, at its own rate and without replay."""
+    recovery = config.recovery
+    changed = {"epochs": 1, "learning_rate": recovery.learning_rate, "replay": 0.0}
+    return Phase(
+        kind="recover",
+        stage=stage,
+        name=f"{name} recovery",
+        settings=settings.model_copy(update=changed),
+        share=recovery.share,
+        widths=(stage + 1, stage + 2) if recovery.nested else (stage + 1,),
+        trainable=range(stage, stage + (2 if recovery.nested else 1)),
+        prunes=False,
+        certifies=True,
+    )

@@ -1,0 +1,340 @@
+"""Every setting of a training run: typed, documented, closed.
+
+Decisions
+- One tree of pydantic models. A misspelt key is an error that lists the keys there are.
+- The cascade is the log's, so stages are configured by role: `first`, `middle` (any number of
+  stages) and `last`.
+- Two presets. `default` is the recipe that did best in measurement; `paper` is the paper's settings
+  where it states them and its plain reading where it does not. docs/paper.md tells them apart.
+- The configuration is part of the run's identity, so anything that can change a bit of the result
+  is in here, the number of threads too.
+
+Use: `load_config("default", Path("run.yaml"), ["seed=1", "last.epochs=4"])`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+Json = dict[str, Any]
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; the text names the field and what was expected."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ModelConfig(_Settings):
+    """Both towers."""
+
+    dim: int = Field(
+        default=64, ge=2, le=1024, description="length of the served vector, all segments"
+    )
+    segments: Literal["even", "cpp"] | list[PositiveInt] = Field(
+        default="even",
+        description="length of each stage's segment: `even` (in steps of 4, upstream first: "
+        "24/20/20 of 64), `cpp` (what pruning leaves), or a list that sums to dim",
+    )
+    hidden: list[PositiveInt] = Field(
+        default=[128], description="units of each hidden layer, both towers"
+    )
+    columns: int = Field(
+        default=16, ge=1, description="embedding columns per categorical or sequence"
+    )
+    normalise: Literal["none", "segment"] = Field(
+        default="none",
+        description="raw dot products, or unit length and one learnt scale per segment",
+    )
+    initial_log_scale: float = Field(
+        default=2.0, description="first log scale of a segment, with normalise=segment"
+    )
+
+
+class SplitConfig(_Settings):
+    """What is learnt from and what is judged on."""
+
+    test_share: float = Field(
+        default=0.2, gt=0, lt=1, description="share of the requests, the latest ones"
+    )
+    min_count: int = Field(
+        default=2, ge=1, description="times a category must occur in the training part to get a row"
+    )
+
+
+class StageConfig(_Settings):
+    """One stage of the cascade."""
+
+    epochs: int = Field(default=1, ge=1, description="passes over the stage's positives")
+    batch_size: int = Field(default=512, ge=2, description="positives per step")
+    learning_rate: float = Field(
+        default=1e-3, gt=0, description="of Adam; a new optimiser per phase"
+    )
+    mixed_negatives: int = Field(
+        default=0,
+        ge=0,
+        description="extra negatives per step, drawn from the first stage's positives",
+    )
+    request_negatives: int = Field(
+        default=0, ge=0, description="unexposed candidates of the same request, per positive"
+    )
+    replay: float = Field(
+        default=0.0,
+        ge=0,
+        description="weight of the previous stage's loss on a batch of its positives",
+    )
+
+
+class MarginConfig(_Settings):
+    """Adaptive margin loss (Eq. 6 and 7), from the second stage on."""
+
+    form: Literal["none", "literal", "additive", "signed"] = Field(
+        default="literal",
+        description="how the margin m enters a negative's logit: -m as printed, +m, or -m where "
+        "upstream agrees and +m where it does not; none turns it off",
+    )
+    eta: float = Field(default=1.8, ge=0, description="η: how much a conflicting pair weighs")
+    sigma: float = Field(
+        default=0.0, ge=0, description="σ: margin of a pair upstream is indifferent to"
+    )
+
+
+class PruningConfig(_Settings):
+    """Cumulative percentile-based pruning (Sec. 4.2) between two stages."""
+
+    tau: float = Field(
+        default=0.5, gt=0, lt=1, description="τ: share of a layer's information to prune"
+    )
+    tau_tables: float = Field(
+        default=0.25, gt=0, lt=1, description="τ of the columns of embedding tables"
+    )
+    tau_mode: Literal["pruned", "retained"] = Field(
+        default="pruned",
+        description="what τ is a share of: information pruned, or information retained",
+    )
+    reinitialise: bool = Field(
+        default=False,
+        description="draw freed units afresh instead of keeping their values (warm start)",
+    )
+
+
+class RecoveryConfig(_Settings):
+    """Accuracy recovery after each pruning, on the stage's own retained units."""
+
+    share: float = Field(
+        default=0.6,
+        ge=0,
+        le=1,
+        description="share of the stage's positives, most recent first; 0 = none",
+    )
+    learning_rate: float = Field(default=5e-4, gt=0, description="of Adam")
+    nested: bool = Field(
+        default=True,
+        description="add the same loss on all dimensions, so that freed units keep in step "
+        "(not in the paper)",
+    )
+
+
+class SamplingConfig(_Settings):
+    """What all sampled-softmax losses share."""
+
+    logq: bool = Field(default=True, description="correct each negative by its log expected count")
+    mask_known: bool = Field(
+        default=True,
+        description="drop negatives that are the positive itself or another of its request",
+    )
+    unknown_rate: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="share of categories hidden in training, to learn `unknown`",
+    )
+
+
+class EvaluationConfig(_Settings):
+    """How the result is judged on the later part of the log."""
+
+    ks: list[PositiveInt] = Field(default=[10, 50, 100], min_length=1, description="list lengths")
+    max_requests: PositiveInt = Field(
+        default=2000,
+        description="requests judged per stage, an even sample of those with a positive",
+    )
+
+
+class TrainConfig(_Settings):
+    """A whole run."""
+
+    seed: int = Field(default=0, ge=0, description="of initial values, batches and negatives")
+    threads: int = Field(
+        default=2, ge=1, description="torch threads; another number rounds differently"
+    )
+    checkpoint_every: int = Field(default=500, ge=1, description="steps between two checkpoints")
+    weights: dict[str, float] | None = Field(
+        default=None,
+        description="default weights by stage; null: <1, 1.8, 1.2> for three stages, else 1s",
+    )
+    model: ModelConfig = ModelConfig()
+    split: SplitConfig = SplitConfig()
+    first: StageConfig = StageConfig(request_negatives=1)
+    middle: StageConfig = StageConfig(epochs=3, mixed_negatives=512)
+    last: StageConfig = StageConfig(epochs=6, batch_size=256, mixed_negatives=2048, replay=0.3)
+    margin: MarginConfig = MarginConfig()
+    pruning: PruningConfig = PruningConfig()
+    recovery: RecoveryConfig = RecoveryConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    def stage(self, position: int, stages: int) -> StageConfig:
+        """Settings of the stage at `position` (from 0) of a cascade of `stages`."""
+        if position == 0:
+            return self.first
+        return self.last if position == stages - 1 else self.middle
+
+    def segment_sizes(self, stages: int) -> tuple[int, ...] | None:
+        """Length of each stage's segment, or None if pruning decides. Raises ConfigError."""
+        if self.model.segments == "cpp":
+            return None
+        if self.model.segments == "even":
+            return even_sizes(self.model.dim, stages)
+        sizes = tuple(self.model.segments)
+        if len(sizes) != stages or sum(sizes) != self.model.dim:
+            raise ConfigError(
+                f"model.segments: expected {stages} lengths, one per stage of the log's cascade, "
+                f"that sum to model.dim = {self.model.dim}; got {list(sizes)}"
+            )
+        return sizes
+
+    def check_widths(self, stages: int) -> None:
+        """Raise ConfigError if a layer has fewer units than the cascade has stages."""
+        widths = {"model.dim": self.model.dim, "model.columns": self.model.columns}
+        widths |= {f"model.hidden[{i}]": units for i, units in enumerate(self.model.hidden)}
+        for field, units in widths.items():
+            if units < stages:
+                raise ConfigError(
+                    f"{field}: expected at least {stages}, a unit per stage of the log's cascade; "
+                    f"got {units}"
+                )
+
+    @model_validator(mode="after")
+    def _ks_increase(self) -> Self:
+        if self.evaluation.ks != sorted(set(self.evaluation.ks)):
+            raise ValueError(f"evaluation.ks must increase: {self.evaluation.ks}")
+        return self
+
+
+def even_sizes(dim: int, stages: int) -> tuple[int, ...]:
+    """Split `dim` evenly in steps of 4 (a SIMD register), what is left over going upstream."""
+    step = 4 if dim % 4 == 0 and dim >= 4 * stages else 1
+    each, over = divmod(dim // step, stages)
+    return tuple(step * (each + (place < over)) for place in range(stages))
+
+
+_PAPER_STAGE: Json = {"epochs": 1, "batch_size": 256, "learning_rate": 1e-4, "mixed_negatives": 0}
+PRESETS: MappingProxyType[str, Json] = MappingProxyType(
+    {
+        "default": {},
+        "paper": {
+            "model": {"segments": "cpp"},
+            "first": {**_PAPER_STAGE, "request_negatives": 1},
+            "middle": _PAPER_STAGE,
+            "last": {**_PAPER_STAGE, "replay": 0.0},
+            "pruning": {"tau": 0.75},
+            "recovery": {"share": 0.1, "learning_rate": 1e-4, "nested": False},
+        },
+    }
+)
+
+
+def load_config(
+    preset: str = "default", file: Path | None = None, assignments: Sequence[str] = ()
+) -> TrainConfig:
+    """The preset, overlaid by a YAML file, overlaid by `key.path=value`. Raises ConfigError."""
+    if preset not in PRESETS:
+        raise ConfigError(f"preset: expected one of {sorted(PRESETS)}, got {preset!r}")
+    tree = _overlaid(TrainConfig().model_dump(), PRESETS[preset])
+    if file is not None:
+        tree = _overlaid(tree, _read_yaml(file))
+    for assignment in assignments:
+        tree = _overlaid(tree, _parse_assignment(assignment))
+    try:
+        return TrainConfig.model_validate_json(json.dumps(tree))
+    except ValidationError as error:
+        raise ConfigError(_sentence(error)) from None
+
+
+def describe_config() -> Iterator[tuple[str, Any, str]]:
+    """(key path, default, meaning) of each setting, in order."""
+    yield from _describe(TrainConfig(), "")
+
+
+def _describe(settings: BaseModel, prefix: str) -> Iterator[tuple[str, Any, str]]:
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            yield from _describe(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value, field.description or ""
+
+
+def _overlaid(base: Json, overlay: Json) -> Json:
+    merged = dict(base)
+    for key, value in overlay.items():
+        below = merged.get(key)
+        if isinstance(below, dict) and isinstance(value, dict) and key != "weights":
+            merged[key] = _overlaid(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _read_yaml(file: Path) -> Json:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file}: expected a YAML file; {' '.join(str(error).split())}") from None
+    if content is not None and not isinstance(content, dict):
+        raise ConfigError(f"{file}: expected keys and values, got {type(content).__name__}")
+    return content or {}
+
+
+def _parse_assignment(assignment: str) -> Json:
+    path, equals, text = assignment.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--set: expected key.path=value, got {assignment!r}")
+    try:
+        value: Any = _yaml_value(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {path}: {text!r} is not a YAML value") from None
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return dict(value)
+
+
+def _yaml_value(text: str) -> object:
+    """A YAML scalar or list; also `1e-3`, which YAML 1.1 reads as text."""
+    value: object = yaml.safe_load(text)
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    path = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        parent = ".".join(str(part) for part in first["loc"][:-1])
+        known = [key for key, _, _ in describe_config() if key.startswith(parent)]
+        return f"{path}: no such setting; there are {', '.join(known)}"
+    return f"{path or 'configuration'}: {first['msg']}, got {first['input']!r:.120}"

@@ -1,0 +1,142 @@
+"""Runs the phases of a cascade, from wherever the last checkpoint stands.
+
+Decisions
+- A step is a function of (parameters, moments, step number), so `kill -9` at any moment and the
+  same command again end in the same bits as an undisturbed run, on the same kind of CPU.
+- One optimiser per phase: moments of one loss mean nothing to the next. No weight decay.
+- What ends a phase (pruning, certifying) and its checkpoint are one step to the outside: a kill in
+  between repeats them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from bundle.segments import Segments
+from training.batches import BatchPlan, Draw
+from training.cascade import Phase, phases
+from training.certificate import certify
+from training.checkpoint import (
+    Arrays,
+    Progress,
+    load_checkpoint,
+    restore_moments,
+    save_checkpoint,
+)
+from training.config import TrainConfig
+from training.data import TrainingData
+from training.model import TwoTower
+from training.objective import stage_losses
+from training.ownership import freeze_all_but
+from training.pruning import prune
+
+REPLAY_DRAW = 1000  # phases are numbered from 0; replay draws from a range of its own
+
+
+class Watcher(Protocol):
+    """Is told what happens: see `training.progress`."""
+
+    def start(self, phase: Phase, steps: int, done: int) -> None:
+        """A phase of `steps` steps begins, `done` of them before a restart."""
+
+    def step(self, loss: float, examples: int) -> None:
+        """One step was made."""
+
+    def end(self) -> None:
+        """The phase is over."""
+
+
+class Trainer:
+    """The state of one run: model, progress, checkpoint file."""
+
+    def __init__(self, data: TrainingData, config: TrainConfig, checkpoint: Path) -> None:
+        config.check_widths(len(data.stages))
+        self.data, self.config, self.checkpoint = data, config, checkpoint
+        self.sizes = config.segment_sizes(len(data.stages))
+        self.model = TwoTower(data.schema, config.model, config.seed)
+        self.progress, self._moments = Progress(), Arrays()
+        if checkpoint.exists():
+            self.progress, self._moments = load_checkpoint(checkpoint, self.model)
+
+    def run(self, watcher: Watcher) -> None:
+        """Train all that is left of the cascade."""
+        plan = phases(self.config, self.data.stages)
+        while self.progress.phase < len(plan):
+            phase = plan[self.progress.phase]
+            self._train(phase, watcher)
+            self._finish(phase)
+
+    @property
+    def segments(self) -> Segments:
+        """Stages and the length each has got."""
+        return Segments(self.data.stages, self.model.segment_sizes)
+
+    def _train(self, phase: Phase, watcher: Watcher) -> None:
+        batches, replayed = self._batches(phase)
+        parameters = freeze_all_but(self.model, phase.trainable)
+        optimiser = torch.optim.Adam(parameters, lr=phase.settings.learning_rate)
+        if self._moments:
+            restore_moments(optimiser, self._moments)
+            self._moments = {}
+        watcher.start(phase, len(batches), self.progress.step)
+        while self.progress.step < len(batches):
+            loss = self._step(phase, optimiser, batches, replayed)
+            self.progress.step += 1
+            watcher.step(loss, phase.settings.batch_size)
+            if self.progress.step % self.config.checkpoint_every == 0:
+                save_checkpoint(self.checkpoint, self.model, optimiser, self.progress)
+        watcher.end()
+
+    def _step(
+        self,
+        phase: Phase,
+        optimiser: torch.optim.Adam,
+        batches: BatchPlan,
+        replayed: BatchPlan | None,
+    ) -> float:
+        step, margin = self.progress.step, self.config.margin
+        losses = stage_losses(self.model, batches[step], phase.stage, phase.widths, margin)
+        loss = torch.stack(losses).sum()
+        if replayed is not None:
+            batch = replayed[step % len(replayed)]
+            again = stage_losses(self.model, batch, phase.stage - 1, phase.widths, margin)
+            loss = loss + phase.settings.replay * again[0]
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch ships it untyped
+        optimiser.step()
+        return float(losses[0].detach())
+
+    def _batches(self, phase: Phase) -> tuple[BatchPlan, BatchPlan | None]:
+        data, config, index = self.data, self.config, self.progress.phase
+        draw = Draw(config.seed, index)
+        batches = BatchPlan(data, phase.stage, phase.settings, config.sampling, draw, phase.share)
+        if phase.stage == 0 or phase.settings.replay == 0:
+            return batches, None
+        draw = Draw(config.seed, REPLAY_DRAW + index)
+        return batches, BatchPlan(data, phase.stage - 1, phase.settings, config.sampling, draw)
+
+    def _finish(self, phase: Phase) -> None:
+        if phase.prunes:
+            prune(
+                self.model,
+                self.config.pruning,
+                stages=len(self.data.stages),
+                sizes=self.sizes,
+                seed=self.config.seed,
+            )
+        certificates = self.progress.certificates
+        if phase.certifies:
+            certificates.append(certify(self.model, self.data, phase.stage, certificates))
+        self.progress = Progress(self.progress.phase + 1, 0, certificates)
+        save_checkpoint(self.checkpoint, self.model, None, self.progress)
+
+
+def make_deterministic(threads: int) -> None:
+    """Fix all that could let two runs of one configuration differ. Call before the first tensor."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(mode=True)
