@@ -1,0 +1,63 @@
+"""The picture of a run: latency, throughput and how soon changed weights were served, over time.
+
+plot_run(history_csv, changes_csv, Path("run.png"), title="50 users")
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+_PERCENTILES = {"50%": "#7fb3d5", "95%": "#2e86c1", "99%": "#1b4f72"}
+
+
+def plot_run(history: Path, changes: Path, out: Path, title: str) -> None:
+    """Write a PNG of three panels over the seconds of the run."""
+    rows = [row for row in _read(history) if row["Name"] == "retrieve"]
+    start = float(rows[0]["Timestamp"]) if rows else 0.0
+    figure = Figure(figsize=(9, 8), layout="constrained")
+    latency, rate, weights = figure.subplots(3, 1, sharex=True)
+    _plot_latency(latency, rows, start)
+    _plot_rate(rate, rows, start)
+    _plot_changes(weights, _read(changes), start)
+    weights.set_xlabel("seconds since the first request")
+    figure.suptitle(title)
+    figure.savefig(out, dpi=120)
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _seconds(rows: list[dict[str, str]], start: float) -> list[float]:
+    return [float(row["Timestamp"]) - start for row in rows]
+
+
+def _plot_latency(axes: Axes, rows: list[dict[str, str]], start: float) -> None:
+    known = [row for row in rows if row["99%"] != "N/A"]
+    for column, colour in _PERCENTILES.items():
+        values = [float(row[column]) for row in known]
+        axes.plot(_seconds(known, start), values, color=colour, label=column)
+    axes.set(ylabel="retrieve, ms\n(last 10 s)", ylim=(0, None))
+    axes.legend(loc="upper right")
+
+
+def _plot_rate(axes: Axes, rows: list[dict[str, str]], start: float) -> None:
+    seconds = _seconds(rows, start)
+    axes.plot(seconds, [float(row["Requests/s"]) for row in rows], color="#1e8449", label="answers")
+    failures = [float(row["Failures/s"]) for row in rows]
+    axes.plot(seconds, failures, color="#c0392b", label="failures")
+    axes.set(ylabel="per second\n(last 10 s)", ylim=(0, None))
+    axes.legend(loc="lower right")
+
+
+def _plot_changes(axes: Axes, changes: list[dict[str, str]], start: float) -> None:
+    for change in (change for change in changes if change["slowest_ms"]):
+        second = float(change["unix_time"]) - start
+        span = [float(change["fastest_ms"]), float(change["slowest_ms"])]
+        axes.plot([second, second], span, color="#7d3c98", marker="_", linewidth=2)
+    axes.set(ylabel="new weights served, ms\n(first to last connection)", ylim=(0, None))
