@@ -1,0 +1,82 @@
+"""csmf-train: train a bundle from a log, explain the configuration, sweep the weights of a release.
+
+    csmf-train --log DIR --out releases/ [--preset default|paper] [--config FILE] [--set key=value]
+    csmf-train config                      every setting, its default, its meaning
+    csmf-train sweep RELEASE --log DIR --out DIR
+
+Decisions: the bundle's directory and hash go to stdout, everything else to stderr; bad input is one
+line and exit code 2. Killed at any moment, the same command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bundle.errors import BundleError
+from training.config import PRESETS, ConfigError, describe_config, load_config
+from training.logs.errors import LogError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    command = _COMMANDS.get(words[0] if words else "")
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("training").setLevel(logging.INFO)
+    try:
+        return command(words[1:]) if command else _train(words)
+    except (ConfigError, LogError, BundleError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _train(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="csmf-train",
+        description="Train both towers through all stages of a log's cascade and release them.",
+        epilog="Also: csmf-train config; csmf-train sweep RELEASE --log DIR --out DIR.",
+    )
+    parser.add_argument("--log", type=Path, required=True, help="directory of the log")
+    parser.add_argument("--out", type=Path, required=True, help="directory of releases")
+    parser.add_argument("--preset", default="default", help=f"one of {', '.join(PRESETS)}")
+    parser.add_argument("--config", type=Path, help="YAML file over the preset")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one setting over the file, such as last.epochs=4; may be repeated",
+    )
+    arguments = parser.parse_args(words)
+    config = load_config(arguments.preset, arguments.config, arguments.set)
+    from training.run import BusyError, train_and_release  # noqa: PLC0415  (torch takes seconds)
+
+    try:
+        bundle = train_and_release(arguments.log, arguments.out, config)
+    except BusyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"bundle {bundle.directory}")
+    print(f"sha256 {bundle.sha256}")
+    return 0
+
+
+def _config(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="csmf-train config", description="Every setting, its default and its meaning."
+    )
+    parser.parse_args(words)
+    for key, default, meaning in describe_config():
+        print(f"{key} = {default}\n    {meaning}")
+    return 0
+
+
+_COMMANDS = {"config": _config}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

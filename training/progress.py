@@ -1,0 +1,87 @@
+"""What a run shows while it trains: a bar on a terminal, log lines elsewhere, TensorBoard scalars.
+
+Decisions
+- Rates and times go to people and to TensorBoard, never into the bundle.
+- TensorBoard's steps count over the whole run, so the phases follow each other on one axis.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from training.cascade import Phase
+
+LOG_SECONDS, SCALAR_STEPS = 10.0, 20
+logger = logging.getLogger("training")
+
+
+class ProgressReport:
+    """A `training.trainer.Watcher`."""
+
+    def __init__(self, directory: Path) -> None:
+        self._scalars = SummaryWriter(str(directory))
+        self._before = 0  # steps of all phases that are over
+
+    def start(self, phase: Phase, steps: int, done: int) -> None:
+        """A phase begins."""
+        self._phase, self._steps, self._done = phase, steps, done
+        self._loss, self._examples, self._began = 0.0, 0, time.monotonic()
+        self._spoke = self._began
+        self._bar = tqdm(
+            desc=phase.name,
+            total=steps,
+            initial=done,
+            unit="step",
+            disable=not sys.stderr.isatty(),
+        )
+
+    def step(self, loss: float, examples: int) -> None:
+        """One step was made; `loss` is smoothed for display."""
+        self._done += 1
+        self._examples += examples
+        self._loss = loss if self._loss == 0.0 else 0.95 * self._loss + 0.05 * loss
+        self._bar.update()
+        if self._done % SCALAR_STEPS == 0:
+            self._record(loss)
+        if self._bar.disable and time.monotonic() - self._spoke >= LOG_SECONDS:
+            self._speak()
+
+    def end(self) -> None:
+        """The phase is over."""
+        self._bar.close()
+        if self._bar.disable:
+            self._speak()
+        self._before += self._steps
+        self._scalars.flush()
+
+    def _record(self, loss: float) -> None:
+        self._bar.set_postfix_str(f"loss {self._loss:.3f}, {self._rate():,.0f} positives/s")
+        where = self._before + self._done
+        name = self._phase.name.replace(" ", "_")
+        self._scalars.add_scalar(f"loss/{name}", loss, where)
+        self._scalars.add_scalar("positives_per_second", self._rate(), where)
+
+    def _speak(self) -> None:
+        self._spoke = time.monotonic()
+        left = (self._steps - self._done) * (self._spoke - self._began) / max(self._made(), 1)
+        logger.info(
+            "%s: step %d of %d, loss %.3f, %s positives/s, %.0f s left",
+            self._phase.name,
+            self._done,
+            self._steps,
+            self._loss,
+            f"{self._rate():,.0f}",
+            left,
+        )
+
+    def _rate(self) -> float:
+        return self._examples / max(time.monotonic() - self._began, 1e-9)
+
+    def _made(self) -> int:
+        return self._examples // max(self._phase.settings.batch_size, 1)
