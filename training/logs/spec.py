@@ -108,6 +108,7 @@ class LogSpec(_Strict):
     cascade: Annotated[tuple[StageColumn, ...], Field(min_length=2, max_length=5)]
     features: Features
     item_features_until: int | None = None
+    test_from: int | None = None
     notes: str = ""
 
     @property

@@ -10,7 +10,6 @@ Use: ``train, test = split_log(log, split_time(log, test_share=0.2))``.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import polars as pl
@@ -21,7 +20,12 @@ from training.logs.reader import Log
 
 
 def split_time(log: Log, test_share: float) -> int:
-    """The time (Unix ms) from which on lie about ``test_share`` of the requests."""
+    """The time (Unix ms) from which on lie about ``test_share`` of the requests.
+
+    Where log.yaml names the data set's own split (``test_from``), that is the time.
+    """
+    if log.spec.test_from is not None:
+        return log.spec.test_from
     if not 0 < test_share < 1:
         raise ValueError(f"test_share is {test_share}, expected a share between 0 and 1")
     times = log.requests["ts"].sort()
@@ -66,4 +70,5 @@ def _part(log: Log, chosen: pl.Series) -> Log:
     events = log.events.join(
         requests.select("request_id"), on="request_id", how="semi", maintain_order="left"
     )
-    return replace(log, requests=requests, events=events, report=IntegrityReport(()))
+    spec = log.spec.model_copy(update={"test_from": None})  # a part may be split again
+    return Log(spec, requests, events, log.items, log.users, IntegrityReport(()))
