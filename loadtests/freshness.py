@@ -66,8 +66,10 @@ class Probe:
                 return time.monotonic() - start
         raise TimeoutError(f"version {version} was not visible after {GIVE_UP_S:g} s")
 
-    def close(self) -> None:
-        """Close the connection."""
+    def __enter__(self) -> Probe:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._connection.close()
 
 

@@ -5,10 +5,11 @@ Decisions
   hidden by users who wait. A wrong answer, or one with outdated weights, is a failure.
 - The operator owns the scenarios `loadtest-…` and touches no other; they stay afterwards, with
   their history. Its rows are `set weights` (the PUT) and `weights visible` (see freshness.py).
-- Each change is a line of --changes: when, what, and how long until all fresh connections saw it.
+- With --tables, each change is a line of changes.csv: when, what, and after how long the first and
+  the last of the fresh connections was answered with it.
 
-Interactive, with locust's own page:  locust -f loadtests/locustfile.py --records releases
-Headless, with thresholds:            python -m loadtests.run --records releases
+With locust's own page:     locust -f loadtests/locustfile.py --records releases
+Headless, with thresholds:  python -m loadtests.run --records releases
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import sys
 import time
+from contextlib import ExitStack
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +29,17 @@ from locust import FastHttpUser, between, constant_throughput, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.contrib.fasthttp import ResponseContextManager
 from locust.env import Environment
+from locust.stats import PERCENTILES_TO_REPORT, StatsCSV
 
-from loadtests.freshness import Acknowledged, Probe, seconds_until_visible
-from loadtests.queries import DEFAULT_SCENARIO, QueryMix, Record, find_fault, read_records
+from loadtests.freshness import GRACE_S, Acknowledged, Probe, seconds_until_visible
+from loadtests.queries import (
+    DEFAULT_SCENARIO,
+    QueryMix,
+    Record,
+    RecordsError,
+    find_fault,
+    read_records,
+)
 
 OWN_SCENARIOS = ("loadtest-feed", "loadtest-campaign")
 PROBES = 8  # fresh connections per change: the kernel spreads them over the workers
@@ -35,7 +47,7 @@ CHANGE_COLUMNS = ("unix_time", "scenario", "version", "probes", "fastest_ms", "s
 
 
 class Shared:
-    """What the users of a run share; filled when the test starts."""
+    """What the users of a run share; filled before the first of them exists."""
 
     records: list[Record]
     stages: tuple[str, ...]
@@ -46,41 +58,54 @@ class Shared:
 @events.init_command_line_parser.add_listener
 def add_arguments(parser: LocustArgumentParser) -> None:
     """The options of this load test beside locust's own."""
-    parser.add_argument(
-        "--records",
-        type=Path,
-        default=Path("releases"),
-        help="user records to ask with: a JSON-lines file, or a releases directory",
-    )
-    parser.add_argument("--rate", type=float, default=2.0, help="requests a second of each user")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the queries")
-    parser.add_argument("--changes", type=Path, help="write each change of weights to this CSV")
-
-
-@events.init.add_listener
-def prepare(environment: Environment, **_: object) -> None:
-    """Read the records and set the pace before the first user exists."""
-    options = environment.parsed_options
-    Shared.records = read_records(options.records)
-    RankingStage.wait_time = constant_throughput(options.rate)
+    add = parser.add_argument
+    add("--records", type=Path, default=Path("releases"), help="JSON lines, or releases directory")
+    add("--rate", type=float, default=2.0, help="requests a second of each ranking stage")
+    add("--seed", type=int, default=1, help="seed of the queries")
+    add("--tables", type=Path, help="write results, failures and changes as CSV to this directory")
 
 
 @events.test_start.add_listener
-def open_scenarios(environment: Environment, **_: object) -> None:
-    """Learn the stages from the default scenario; make sure that the own scenarios exist."""
+def prepare(environment: Environment, **_: object) -> None:
+    """Read the records, learn the stages, make sure that the own scenarios exist."""
+    options = environment.parsed_options
+    RankingStage.wait_time = constant_throughput(options.rate)
     Shared.acknowledged = Acknowledged()
-    url = f"{environment.host or RankingStage.host}/scenarios"
+    try:
+        Shared.records = read_records(options.records)
+        _open_scenarios(f"{environment.host or RankingStage.host}/scenarios")
+    except (RecordsError, requests.RequestException, KeyError) as error:
+        sys.exit(f"error: the load test cannot start: {error!r}")
+
+
+def _open_scenarios(url: str) -> None:
     answer = requests.get(url, timeout=10)
     answer.raise_for_status()
+    Shared.stages = tuple(answer.json()["stages"])
     existing = {record["scenario"]: record["weights"] for record in answer.json()["scenarios"]}
-    Shared.stages = tuple(existing[DEFAULT_SCENARIO])
     for name in sorted(set(OWN_SCENARIOS) - set(existing)):
         body = _change(existing[DEFAULT_SCENARIO], reason="scenario of the load test")
         requests.put(f"{url}/{name}/weights", json=body, timeout=10).raise_for_status()
+    time.sleep(2 * GRACE_S)  # a scenario is new to the other workers for as long as a change
 
 
 def _change(weights: dict[str, float], reason: str) -> dict[str, object]:
     return {"weights": weights, "author": "loadtest", "reason": reason}
+
+
+@events.test_stop.add_listener
+def write_tables(environment: Environment, **_: object) -> None:
+    """Write the tables once all users have stopped: locust's own CSV files miss the last second."""
+    if environment.runner.exceptions:
+        environment.process_exit_code = 1  # a fault of the load test itself; locust has printed it
+    directory = environment.parsed_options.tables
+    if directory is None:
+        return
+    tables = StatsCSV(environment, PERCENTILES_TO_REPORT)
+    with (directory / "results.csv").open("w", newline="", encoding="utf-8") as file:
+        tables.requests_csv(csv.writer(file))
+    with (directory / "failures.csv").open("w", newline="", encoding="utf-8") as file:
+        tables.failures_csv(csv.writer(file))
 
 
 class RankingStage(FastHttpUser):
@@ -122,7 +147,7 @@ def _json_of(sent: ResponseContextManager) -> dict[str, Any] | None:
             return dict(json.loads(sent.content))
     except (TypeError, ValueError):
         pass
-    sent.failure(sent.error or f"status {sent.status_code}: {(sent.content or b'')[:300]!r}")
+    sent.failure(f"status {sent.status_code}: {(sent.content or b'')[:300]!r} {sent.error or ''}")
     return None
 
 
@@ -137,8 +162,8 @@ class Operator(FastHttpUser):
         """Open the journal of changes."""
         self._mix = QueryMix(Shared.records, OWN_SCENARIOS, Shared.stages, seed=0)
         self._turns = itertools.cycle(OWN_SCENARIOS)
-        path = self.environment.parsed_options.changes
-        self._journal = path.open("w", newline="") if path else None
+        directory = self.environment.parsed_options.tables
+        self._journal = (directory / "changes.csv").open("w", newline="") if directory else None
         self._write(CHANGE_COLUMNS)
 
     def on_stop(self) -> None:
@@ -149,45 +174,44 @@ class Operator(FastHttpUser):
     @task
     def change_weights(self) -> None:
         """Set weights, then measure until every fresh connection answers with them."""
-        scenario = next(self._turns)
+        scenario, waits, error = next(self._turns), [], None
         query = {"scenario": scenario, "user": Shared.records[0], "k": 1}
-        probes = [Probe(self.host, query) for _ in range(PROBES)]
-        try:
-            version = self._put(scenario)
-            if version is not None:
-                self._measure(scenario, version, probes)
-        finally:
-            for probe in probes:
-                probe.close()
+        with ExitStack() as stack:
+            try:
+                probes = [stack.enter_context(Probe(self.host, query)) for _ in range(PROBES)]
+                version = self._put(scenario)
+                if version is None:
+                    return  # counted as a failed `set weights`
+                start = time.time()
+                waits = seconds_until_visible(probes, version)
+                self._write((f"{start:.3f}", scenario, version, len(waits), *_span_ms(waits)))
+            except (OSError, HTTPException, ValueError) as caught:
+                error = caught
+        self.environment.events.request.fire(
+            request_type="PROBE",
+            name="weights visible",
+            response_time=1000 * max(waits, default=0.0),
+            response_length=0,
+            exception=error,
+            context={},
+        )
 
     def _put(self, scenario: str) -> int | None:
         body = _change(self._mix.weights(), reason="change under load")
         path = f"/scenarios/{scenario}/weights"
         with self.client.put(path, json=body, name="set weights", catch_response=True) as sent:
-            record = _json_of(sent)
-        if record is None:
+            change = _json_of(sent)
+        if change is None:
             return None
-        Shared.acknowledged.add(scenario, record["version"], time.monotonic())
-        return int(record["version"])
-
-    def _measure(self, scenario: str, version: int, probes: list[Probe]) -> None:
-        start, error, waits_ms = time.time(), None, [0.0]
-        try:
-            waits_ms = [1000 * wait for wait in seconds_until_visible(probes, version)]
-        except Exception as caught:  # noqa: BLE001  a probe that fails in any way is a failed row
-            error = caught
-        self.environment.events.request.fire(
-            request_type="PROBE",
-            name="weights visible",
-            response_time=max(waits_ms),
-            response_length=0,
-            exception=error,
-            context={},
-        )
-        span = (f"{min(waits_ms):.1f}", f"{max(waits_ms):.1f}") if error is None else ("", "")
-        self._write((f"{start:.3f}", scenario, version, len(probes), *span))
+        version = int(change["current"]["version"])
+        Shared.acknowledged.add(scenario, version, time.monotonic())
+        return version
 
     def _write(self, row: tuple[object, ...]) -> None:
         if self._journal:
             csv.writer(self._journal).writerow(row)
             self._journal.flush()
+
+
+def _span_ms(waits: list[float]) -> tuple[str, str]:
+    return f"{1000 * min(waits):.1f}", f"{1000 * max(waits):.1f}"

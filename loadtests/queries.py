@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -118,24 +118,33 @@ class QueryMix:
 
 def find_fault(query: Mapping[str, object], answer: Mapping[str, object]) -> str | None:
     """What is wrong with an answer, in one sentence; None when it is right."""
+    return next(_faults(query, answer), None)
+
+
+def _faults(query: Mapping[str, object], answer: Mapping[str, object]) -> Iterator[str]:
     ids, scores = answer.get("item_ids"), answer.get("scores")
     if not isinstance(ids, list) or not isinstance(scores, list):
-        return f"no columns item_ids and scores, only {sorted(answer)}"
+        yield f"no columns item_ids and scores, only {sorted(answer)}"
+        return
     if not 0 < len(ids) <= int(str(query["k"])) or len(ids) != len(scores):
-        return f"asked for {query['k']} items, got {len(ids)} ids and {len(scores)} scores"
+        yield f"asked for {query['k']} items, got {len(ids)} ids and {len(scores)} scores"
+    if answer.get("scenario") != query["scenario"]:
+        yield f"served by the weights of {answer.get('scenario')}, not of {query['scenario']}"
     if len(set(ids)) != len(ids):
-        return "the same item twice"
+        yield "the same item twice"
     if any(better < worse for better, worse in pairwise(scores)):
-        return "scores are not best first"
+        yield "scores are not best first"
     excluded = query.get("exclude")
     if isinstance(excluded, list) and not set(excluded).isdisjoint(ids):
-        return "an excluded item was returned"
-    return _fault_of_objective_scores(answer, len(ids)) if query.get("objective_scores") else None
+        yield "an excluded item was returned"
+    if query.get("objective_scores"):
+        yield from _faults_of_objective_scores(answer.get("objective_scores"), len(ids))
 
 
-def _fault_of_objective_scores(answer: Mapping[str, object], items: int) -> str | None:
-    columns = answer.get("objective_scores")
+def _faults_of_objective_scores(columns: object, items: int) -> Iterator[str]:
     if not isinstance(columns, dict) or not columns:
-        return "objective_scores were asked for and are missing"
-    short = [stage for stage, column in columns.items() if len(column) != items]
-    return f"objective_scores of {short[0]}: not one per item" if short else None
+        yield "objective_scores were asked for and are missing"
+        return
+    for stage, column in columns.items():
+        if len(column) != items:
+            yield f"objective_scores of {stage}: {len(column)} for {items} items"

@@ -2,8 +2,8 @@
 
 Decisions
 - Locust runs as its own process, as a person would run it; this command starts it, judges the
-  tables it leaves in --out (locust_stats.csv, locust_stats_history.csv, locust_failures.csv,
-  changes.csv) and draws run.png beside them.
+  results.csv it leaves in --out (beside failures.csv, changes.csv and history.csv) and draws
+  run.png.
 - The default target is this machine. Any other is loaded only when --host names it.
 - Exit code 0: every threshold met. 1: one was missed. 2: the run could not be made as asked.
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (RunError, RecordsError, ThresholdsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    verdicts = judge(read_table(options.out / "locust_stats.csv"), thresholds)
+    verdicts = judge(read_table(options.out / "results.csv"), thresholds)
     _plot(options)
     print(as_table(verdicts))
     print(f"tables and plot: {options.out}")
@@ -87,18 +87,26 @@ def _drive_locust(options: argparse.Namespace) -> None:
         # One more user than asked: the operator. All have arrived after two seconds.
         *("--users", str(options.users + 1), "--spawn-rate", str(options.users / 2 + 1)),
         *("--records", str(options.records), "--rate", str(options.rate)),
-        *("--seed", str(options.seed), "--changes", str(options.out / "changes.csv")),
+        *("--seed", str(options.seed), "--tables", str(options.out)),
         *("--csv", str(options.out / "locust"), "--csv-full-history"),
     ]
     print(f"load on {options.host}: {options.users} ranking stages for {options.duration}")
     code = subprocess.run(command, check=False).returncode  # noqa: S603  our own interpreter
     if code:
         raise RunError(f"locust ended with exit code {code}; its own message is above")
+    _keep_history(options.out)
+
+
+def _keep_history(out: Path) -> None:
+    """Of locust's own CSV files only the history is kept: the others miss the last second."""
+    (out / "locust_stats_history.csv").replace(out / "history.csv")
+    for name in ("stats", "failures", "exceptions"):
+        (out / f"locust_{name}.csv").unlink()
 
 
 def _plot(options: argparse.Namespace) -> None:
     plot_run(
-        options.out / "locust_stats_history.csv",
+        options.out / "history.csv",
         options.out / "changes.csv",
         options.out / "run.png",
         title=f"{options.users} ranking stages, {options.rate:g} requests a second each",
@@ -106,7 +114,7 @@ def _plot(options: argparse.Namespace) -> None:
 
 
 def _report_misses(out: Path) -> int:
-    with (out / "locust_failures.csv").open(newline="", encoding="utf-8") as file:
+    with (out / "failures.csv").open(newline="", encoding="utf-8") as file:
         failures = sorted(csv.DictReader(file), key=lambda row: -int(row["Occurrences"]))
     print("error: thresholds were missed (marked above)", file=sys.stderr)
     for row in failures[:5]:

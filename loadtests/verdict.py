@@ -88,7 +88,7 @@ def _threshold(path: Path, number: int, entry: Mapping[str, object]) -> Threshol
 
 
 def read_table(path: Path) -> dict[str, Row]:
-    """Figures by row name from locust's `_stats.csv`."""
+    """Figures by row name from a run's `results.csv`."""
     with path.open(newline="", encoding="utf-8") as file:
         return {row["Name"]: _figures(row) for row in csv.DictReader(file)}
 
