@@ -11,6 +11,7 @@ Use: `set_weights(store, Change("feed", author, reason), weights)`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -105,15 +106,23 @@ def set_weights(store: WeightsStore, change: Change, weights: dict[str, float]) 
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def roll_back(store: WeightsStore, change: Change, to_version: int) -> WeightsRecord:
+def roll_back(
+    store: WeightsStore,
+    change: Change,
+    to_version: int,
+    *,
+    check: Callable[[Mapping[str, float]], None] = lambda _: None,
+) -> WeightsRecord:
     """Make the weights of an older version the next one; history keeps both.
 
-    Raises UnknownVersionError and VersionConflictError.
+    `check` may raise if those weights cannot be served any more. Raises UnknownVersionError and
+    VersionConflictError.
     """
     found = store.history(change.scenario, limit=1, before=to_version + 1)
     if not found or found[0].version != to_version:
         newest = _newest(store, change.scenario)
         raise UnknownVersionError(to_version, newest.version if newest else 0)
+    check(found[0].weights)
     return set_weights(store, change, found[0].weights)
 
 

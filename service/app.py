@@ -1,0 +1,112 @@
+"""The one place where the service is put together.
+
+`create_app()` is what every worker process calls; it reads its settings from the environment. The
+interactive documentation at /docs is served from a local package: nothing here needs the internet.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from service import health_api, retrieve_api, weights_api
+from service.errors import install_handlers
+from service.middleware import LimitBody, MeasureRetrieve
+from service.parts import ComputePool, Parts
+from service.releases import SnapshotHolder
+from service.scenarios import unfit
+from service.settings import Settings, read_settings
+from service.telemetry import Telemetry
+from service.weights.board import Records, WeightsBoard
+from service.weights.embedded import EmbeddedStore
+from service.weights.redis_store import RedisStore
+from service.weights.store import WeightsStore
+
+log = logging.getLogger(__name__)
+
+DESCRIPTION = """Retrieves items for a user by one search whose objective weights operators change
+while it serves. Every refusal has the body `{"error": {code, field, value, expected, message}}`."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """An ASGI app; its parts are loaded when it starts, and it fails to start without a pair."""
+    settings = settings or read_settings()
+    telemetry = Telemetry()
+    app = FastAPIOffline(
+        redoc_url=None,
+        title="CSMF retrieval",
+        description=DESCRIPTION,
+        version="1",
+        lifespan=_lifespan(settings, telemetry),
+    )
+    app.add_middleware(LimitBody, max_bytes=settings.max_body_bytes)
+    app.add_middleware(MeasureRetrieve, telemetry=telemetry)
+    install_handlers(app)
+    for api in (retrieve_api, weights_api, health_api):
+        app.include_router(api.router)
+    return app
+
+
+def open_store(settings: Settings) -> WeightsStore:
+    """Redis if a URL is set, else a local file. Raises StoreUnavailableError for the latter."""
+    url = settings.redis_url.get_secret_value()
+    return RedisStore(url) if url else EmbeddedStore(settings.state_dir / "weights.sqlite3")
+
+
+def _lifespan(
+    settings: Settings, telemetry: Telemetry
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with ExitStack() as stack:
+            app.state.parts = _put_together(settings, telemetry, stack)
+            yield
+
+    return lifespan
+
+
+def _put_together(settings: Settings, telemetry: Telemetry, stack: ExitStack) -> Parts:
+    holder = SnapshotHolder(
+        settings.releases, poll_s=settings.releases_poll_s, on_load=telemetry.observe_snapshot
+    )
+    store = open_store(settings)
+    stack.callback(store.close)
+    board = WeightsBoard(
+        store,
+        settings.state_dir / "last-known-weights.json",
+        poll_s=settings.weights_poll_s,
+        on_refresh=_OnRefresh(telemetry, holder),
+    )
+    pool = ComputePool(settings.compute_threads, settings.max_in_flight, telemetry)
+    stack.callback(pool.close)
+    board.start()
+    stack.callback(board.stop)
+    holder.start()
+    stack.callback(holder.stop)
+    log.info("serving %s with %s scenarios", holder.snapshot.name, len(board.records))
+    return Parts(settings, telemetry, holder, store, board, pool)
+
+
+class _OnRefresh:
+    """Counts each answer of the weights store; warns of records that cannot be served, once."""
+
+    def __init__(self, telemetry: Telemetry, holder: SnapshotHolder) -> None:
+        self._telemetry, self._holder = telemetry, holder
+        self._warned: list[str] = []
+
+    def __call__(self, records: Records) -> None:
+        self._telemetry.observe_weights(records)
+        stages = self._holder.snapshot.segments.names
+        misfits = unfit(records, self._holder.snapshot)
+        self._telemetry.weights_unfit.set(len(misfits))
+        if misfits and misfits != self._warned:
+            log.warning(
+                "weights of %s do not fit the stages %s; the bundle's default serves instead",
+                misfits,
+                stages,
+            )
+        self._warned = misfits

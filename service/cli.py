@@ -1,0 +1,143 @@
+"""csmf-serve: check what would be served, then run the workers.
+
+Decisions
+- Every setting is a flag with the same text; flags are written into the environment, which worker
+  processes inherit.
+- The published pair and the weights file are opened once here before any worker starts: a mistake
+  is one line and exit code 2, not a worker that is restarted for ever.
+- Workers are spawned, never forked: each maps the index file itself and shares its pages.
+
+    csmf-serve --releases releases/ --port 8080 --workers 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import logging.config
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import uvicorn
+
+from service.settings import (
+    Settings,
+    SettingsError,
+    describe_settings,
+    read_settings,
+    unknown_variables,
+    variable,
+)
+
+log = logging.getLogger(__name__)
+
+BAD_INPUT = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    flags = vars(_parser().parse_args(argv))
+    if flags.pop("list_settings"):
+        print(settings_table())
+        return 0
+    os.environ.update({variable(name): value for name, value in flags.items() if value is not None})
+    try:
+        settings = read_settings()
+    except SettingsError as error:
+        return _refuse(str(error))
+    logging.config.dictConfig(log_config(settings.log_level))
+    for name in unknown_variables(os.environ):
+        log.warning("%s is no setting and is ignored; see csmf-serve --list-settings", name)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again once drained
+    with tempfile.TemporaryDirectory(prefix="csmf-metrics-") as metrics:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
+        problem = _problem(settings)
+        if problem:
+            return _refuse(problem)
+        _serve(settings)
+    return 0
+
+
+def settings_table() -> str:
+    """Every setting: its variable, default and meaning."""
+    rows = describe_settings()
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return "\n".join(
+        f"{name:{widths[0]}}  {default:{widths[1]}}  {doc}" for name, default, doc in rows
+    )
+
+
+def log_config(level: str) -> dict[str, Any]:
+    """One line per event on stderr, for our loggers and uvicorn's alike."""
+    line = "%(asctime)s %(levelname)s [%(process)d] %(name)s: %(message)s"
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": line}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["stderr"], "level": level.upper()},
+        "loggers": {"faiss.loader": {"level": "WARNING"}},  # it reports each processor variant
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="csmf-serve",
+        description="Serve the published bundle and index. Each flag can also be given as an "
+        "environment variable.",
+    )
+    parser.add_argument("--list-settings", action="store_true", help="print all settings and exit")
+    for (name, field), (_, default, _) in zip(
+        Settings.model_fields.items(), describe_settings(), strict=True
+    ):
+        text = f"{field.description} [{variable(name)}, default {default or 'empty'}]"
+        flag = "--" + name.replace("_", "-")
+        parser.add_argument(flag, metavar="VALUE", help=text.replace("%", "%%"))
+    return parser
+
+
+def _problem(settings: Settings) -> str | None:
+    """Why the workers could not start, in one line."""
+    # Imported late: prometheus_client reads PROMETHEUS_MULTIPROC_DIR when it is first imported.
+    from bundle.errors import BundleError  # noqa: PLC0415
+    from service.app import open_store  # noqa: PLC0415
+    from service.golden import GoldenCheckError  # noqa: PLC0415
+    from service.releases import load_snapshot  # noqa: PLC0415
+    from service.weights.store import StoreUnavailableError  # noqa: PLC0415
+
+    try:
+        load_snapshot(settings.releases)
+        open_store(settings).close()
+    except (BundleError, GoldenCheckError, StoreUnavailableError, RuntimeError, OSError) as error:
+        return " ".join(str(error).split())
+    return None
+
+
+def _serve(settings: Settings) -> None:
+    uvicorn.run(
+        "service.app:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        server_header=False,
+        log_config=log_config(settings.log_level),
+        log_level=settings.log_level,
+        timeout_graceful_shutdown=settings.drain_s,
+    )
+
+
+def _refuse(problem: str) -> int:
+    print(f"error: {problem}", file=sys.stderr)
+    return BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""Liveness, readiness and metrics.
+
+A worker listens only once its snapshot is loaded and warm, so a worker that answers is ready; a
+store of weights that is away does not change that, because the last known weights serve.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from service.parts import Parts, parts_of
+from service.telemetry import CONTENT_TYPE
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/livez")
+async def livez() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz")
+async def readyz(parts: Annotated[Parts, Depends(parts_of)]) -> dict[str, str]:
+    """The process serves this pair of bundle and index."""
+    snapshot = parts.holder.snapshot
+    return {"status": "ready", "run_id": snapshot.run_id, "build_id": snapshot.build_id}
+
+
+@router.get("/metrics", response_class=Response)
+def metrics(parts: Annotated[Parts, Depends(parts_of)]) -> Response:
+    """Prometheus metrics over all workers of this service."""
+    return Response(parts.telemetry.render(), media_type=CONTENT_TYPE)

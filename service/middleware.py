@@ -1,0 +1,68 @@
+"""What happens around every request: bodies are bounded, and /retrieve is counted and timed.
+
+Plain ASGI callables: Starlette's middleware base class would cost more than the tower.
+"""
+
+from __future__ import annotations
+
+import time
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.telemetry import Telemetry
+
+NO_SCENARIO = "-"  # requests refused before their scenario was known
+
+
+class LimitBody:
+    """Refuses a body as soon as its announced or received length passes the limit."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app, self._max = app, max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; reading too long a body raises a 413 where it is read."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "0")
+        received = 0
+
+        async def counting() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if max(received, int(announced) if announced.isdigit() else 0) > self._max:
+                raise HTTPException(413, f"more than {self._max} bytes")
+            return message
+
+        await self._app(scope, counting, send)
+
+
+class MeasureRetrieve:
+    """ASGI middleware: counts and times each /retrieve, whatever answers it."""
+
+    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
+        self._app, self._telemetry = app, telemetry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; note its status and time."""
+        if scope["type"] != "http" or scope["path"] != "/retrieve":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.perf_counter(), 500
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            scenario = scope.get("state", {}).get("scenario", NO_SCENARIO)
+            self._telemetry.requests.labels(scenario, status).inc()
+            self._telemetry.request_seconds.observe(time.perf_counter() - began)

@@ -1,0 +1,115 @@
+"""POST /retrieve: the hot path.
+
+Decisions
+- The snapshot and the weights are read once, here, before anything is computed; the whole answer
+  down to its bytes is then made in the compute pool.
+- The body is written by orjson from numpy columns, past FastAPI's response models: they cost more
+  than the search at k = 500, and there is nothing left to validate.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+
+from bundle.weights import ObjectiveWeights
+from service.errors import ApiError
+from service.parts import Parts, parts_of
+from service.retriever import Query, Retrieved, retrieve
+from service.scenarios import InForce, in_force
+from service.schemas import ErrorBody, RetrieveRequest, RetrieveResponse
+from service.settings import Settings
+from service.snapshot import Snapshot
+
+router = APIRouter(tags=["retrieval"])
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody} for status in (400, 404, 413, 415, 422, 503)
+}
+
+
+@router.post(
+    "/retrieve", response_model=None, responses={200: {"model": RetrieveResponse}, **REFUSALS}
+)
+async def retrieve_items(
+    body: RetrieveRequest, request: Request, parts: Annotated[Parts, Depends(parts_of)]
+) -> Response:
+    """The k best items for a user under a scenario's weights, as columns."""
+    snapshot = parts.holder.snapshot
+    weights = _weights(body, snapshot, parts)
+    request.state.scenario = weights.scenario
+    _check_limits(body, snapshot, parts.settings)
+    query = Query(body.user, weights.weights, body.k, body.exclude, body.objective_scores)
+
+    def answer(queued: float) -> bytes:
+        return _answer(snapshot, query, weights, queued, parts)
+
+    return Response(await parts.pool.run(answer), media_type="application/json")
+
+
+def _weights(body: RetrieveRequest, snapshot: Snapshot, parts: Parts) -> InForce:
+    weights = in_force(
+        parts.board.records,
+        snapshot,
+        body.scenario,
+        serve_unknown=parts.settings.serve_unknown_scenarios,
+    )
+    if body.weights is None:
+        return weights
+    given = ObjectiveWeights.parse(dict(body.weights), snapshot.segments.names)
+    return InForce(weights.scenario, None, given)
+
+
+def _check_limits(body: RetrieveRequest, snapshot: Snapshot, settings: Settings) -> None:
+    if body.k > settings.max_k:
+        raise ApiError(422, "invalid_value", "k", body.k, f"a number from 1 to {settings.max_k}")
+    lengths = {"exclude": (len(body.exclude), settings.max_exclude)}
+    for name in snapshot.user_sequences:
+        values = body.user.get(name)
+        if isinstance(values, list):
+            lengths[f"user.{name}"] = (len(values), settings.max_sequence)
+    for field, (length, longest) in lengths.items():
+        if length > longest:
+            expected = f"a list of at most {longest} entries"
+            raise ApiError(422, "invalid_value", field, f"{length} entries", expected)
+
+
+def _answer(
+    snapshot: Snapshot, query: Query, weights: InForce, queued: float, parts: Parts
+) -> bytes:
+    """Runs in the compute pool: search, write the columns, note what was seen."""
+    began = time.perf_counter()
+    found = retrieve(snapshot, query)
+    seconds = {"queue": queued, **found.seconds}
+    seconds["total"] = queued + time.perf_counter() - began
+    columns = _columns(snapshot, found, weights, seconds)
+    writing = time.perf_counter()
+    body = orjson.dumps(columns, option=orjson.OPT_SERIALIZE_NUMPY)
+    respond = time.perf_counter() - writing
+    parts.telemetry.observe_stages({"queue": queued, **found.seconds, "respond": respond})
+    parts.telemetry.observe_unknown(found)
+    return body
+
+
+def _columns(
+    snapshot: Snapshot, found: Retrieved, weights: InForce, seconds: dict[str, float]
+) -> dict[str, object]:
+    columns: dict[str, object] = {
+        "item_ids": found.item_ids,
+        "scores": found.scores,
+        "run_id": snapshot.run_id,
+        "build_id": snapshot.build_id,
+        "scenario": weights.scenario,
+        "weights_version": weights.version,
+        "timings_ms": {stage: round(1e3 * spent, 3) for stage, spent in seconds.items()},
+    }
+    if found.objective_scores is not None:
+        columns["objective_scores"] = found.objective_scores
+    if found.unknown_features or found.unknown_categories:
+        columns["unknown"] = {
+            "features": found.unknown_features,
+            "categories": found.unknown_categories,
+        }
+    return columns

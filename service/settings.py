@@ -1,0 +1,119 @@
+"""Every setting of the service, documented once: the field's description is its `--help`, its line
+in `csmf-serve --list-settings`, and is held against docs/operations.md by a test.
+
+Decisions
+- Settings come from the environment only (`CSMF_RELEASES`, …); command-line flags set the same
+  variables, so that worker processes read what the parent read.
+- No setting changes what a bundle means; weights are data, kept in the weights store.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "CSMF_"
+OTHER_VARIABLES = {"CSMF_URL"}  # read by csmf-weights
+
+
+class SettingsError(ValueError):
+    """An environment variable whose value cannot be used; str() is one line for an operator."""
+
+
+class Settings(BaseSettings):
+    """The service's settings, read from the environment on construction."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    releases: Path = Field(
+        Path("releases"), description="Folder of bundles and indexes; its CURRENT names the pair."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    port: int = Field(8080, ge=1, le=65535, description="Port to listen on.")
+    workers: int = Field(1, ge=1, le=256, description="Worker processes that share the port.")
+    threads: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Compute threads per worker; 0 means cores / workers, at least 1.",
+    )
+    max_in_flight: int = Field(
+        128,
+        ge=1,
+        description="Requests a worker computes or queues; more are answered 503 at once.",
+    )
+    redis_url: SecretStr = Field(
+        SecretStr(""),
+        description="Redis that keeps the weights, as redis://host:6379/0; empty means a local "
+        "file, shared by the workers of this machine.",
+    )
+    state_dir: Path = Field(
+        Path("state"),
+        description="Local folder for the weights file and the last known weights; keep it across "
+        "restarts, on a local disk.",
+    )
+    weights_poll_s: float = Field(
+        5.0, gt=0, description="Seconds between reads of the weights store beside its signals."
+    )
+    releases_poll_s: float = Field(1.0, gt=0, description="Seconds between looks at CURRENT.")
+    serve_unknown_scenarios: bool = Field(
+        False, description="Serve a scenario that has no weights with those of `default`, not 404."
+    )
+    max_k: int = Field(1000, ge=1, description="Largest k of a request.")
+    max_sequence: int = Field(
+        1000, ge=1, description="Longest list a request may give for a sequence feature."
+    )
+    max_exclude: int = Field(1000, ge=0, description="Most item ids a request may exclude.")
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
+    drain_s: int = Field(
+        10, ge=0, description="Seconds that open requests get to finish after SIGTERM."
+    )
+    log_level: str = Field(
+        "info",
+        pattern="^(debug|info|warning|error)$",
+        description="Least severe log line: debug, info, warning or error.",
+    )
+
+    @property
+    def compute_threads(self) -> int:
+        """Threads of the compute pool of one worker."""
+        return self.threads or max(1, (os.cpu_count() or 1) // self.workers)
+
+
+def read_settings(**overrides: object) -> Settings:
+    """Settings of the environment. Raises SettingsError naming the variable and its value."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates each value
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = variable(str(first["loc"][0])) if first["loc"] else PREFIX + "*"
+        raise SettingsError(f"{name}: {first['msg']}, got {first['input']!r}") from None
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field."""
+    return PREFIX + field.upper()
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Variables that look like settings and are none: most likely typing errors."""
+    known = {variable(name) for name in Settings.model_fields} | OTHER_VARIABLES
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+
+
+def describe_settings() -> list[tuple[str, str, str]]:
+    """(variable, default, description) of every setting, in order of declaration."""
+    defaults = Settings.model_construct()
+    return [
+        (variable(name), _shown(getattr(defaults, name)), str(field.description))
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def _shown(default: object) -> str:
+    text = default.get_secret_value() if isinstance(default, SecretStr) else str(default)
+    return text.lower() if isinstance(default, bool) else text

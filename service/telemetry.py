@@ -1,0 +1,192 @@
+"""Metrics, right with any number of workers behind one port.
+
+Decisions
+- A scrape reaches one worker, so workers write their values to files in PROMETHEUS_MULTIPROC_DIR
+  (`csmf-serve` makes a fresh one) and whichever answers adds all of them up. Without that variable
+  (an app inside another process) the values of this process are shown.
+- Files of workers that died are dropped from gauges at each scrape; their counts stay.
+- Labels are bounded: known scenarios, status codes, features of the schema, published pairs.
+- Every metric is listed in docs/operations.md; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from service.retriever import Retrieved
+from service.snapshot import Snapshot
+from service.weights.board import Records
+from service.weights.record import DEFAULT_SCENARIO
+
+MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+REFRESHED = "csmf_weights_refreshed_timestamp_seconds"
+AGE = "csmf_weights_age_seconds"
+AGE_HELP = "Seconds since the weights store last answered the worker it answered longest ago."
+BUCKETS = (
+    *(0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02),
+    *(0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+)
+
+
+class Telemetry:
+    """The metrics of one process."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "csmf_requests_total",
+            "Answers of /retrieve, by the scenario that served and by status.",
+            ["scenario", "status"],
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "csmf_request_seconds",
+            "Time of a /retrieve request inside a worker.",
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self.stage_seconds = Histogram(
+            "csmf_stage_seconds",
+            "Time of one stage of a /retrieve request: queue, encode, tower, search, respond.",
+            ["stage"],
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self.in_flight = Gauge(
+            "csmf_in_flight_requests",
+            "Requests of /retrieve that are queued or computed.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.unknown_features = Counter(
+            "csmf_unknown_features_total",
+            "Features sent that the user tower does not read.",
+            registry=registry,
+        )
+        self.unknown_categories = Counter(
+            "csmf_unknown_categories_total",
+            "Values sent that are outside a feature's vocabulary.",
+            ["feature"],
+            registry=registry,
+        )
+        self.weights_version = Gauge(
+            "csmf_weights_version",
+            "Weights version of a scenario, in the worker that is furthest behind.",
+            ["scenario"],
+            multiprocess_mode="livemin",
+            registry=registry,
+        )
+        self.weights_refreshed = Gauge(
+            REFRESHED,
+            "Unix time of the weights store's last answer, in the worker furthest behind.",
+            multiprocess_mode="livemin",
+            registry=registry,
+        )
+        self.weights_unfit = Gauge(
+            "csmf_weights_unfit_scenarios",
+            "Scenarios whose weights do not fit the bundle; its default serves instead.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.snapshot_workers = Gauge(
+            "csmf_snapshot_workers",
+            "Workers that serve this pair of bundle and index.",
+            ["run_id", "build_id"],
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.snapshot_failed = Gauge(
+            "csmf_snapshot_load_failed",
+            "1 while CURRENT names a pair that a worker could not load, and an older one serves.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.weights_refreshed.set(time.time())  # before the first answer, age counts from here
+        self._served: Snapshot | None = None
+
+    def observe_stages(self, seconds: dict[str, float]) -> None:
+        """Time spent in each stage of one request."""
+        for stage, spent in seconds.items():
+            self.stage_seconds.labels(stage).observe(spent)
+
+    def observe_unknown(self, retrieved: Retrieved) -> None:
+        """What the towers could not read of one request."""
+        if retrieved.unknown_features:
+            self.unknown_features.inc(len(retrieved.unknown_features))
+        for feature, count in retrieved.unknown_categories.items():
+            self.unknown_categories.labels(feature).inc(count)
+
+    def observe_weights(self, records: Records) -> None:
+        """The weights store answered with these records."""
+        self.weights_refreshed.set(time.time())
+        versions = {DEFAULT_SCENARIO: 0} | {
+            name: record.version for name, record in records.items()
+        }
+        for scenario, version in versions.items():
+            self.weights_version.labels(scenario).set(version)
+
+    def observe_snapshot(self, snapshot: Snapshot | None) -> None:
+        """A snapshot is served from now on; None: a new one could not be loaded."""
+        self.snapshot_failed.set(snapshot is None)
+        if snapshot is None:
+            return
+        if self._served:
+            self.snapshot_workers.labels(self._served.run_id, self._served.build_id).set(0)
+        self.snapshot_workers.labels(snapshot.run_id, snapshot.build_id).set(1)
+        self._served = snapshot
+
+    def render(self) -> bytes:
+        """The text of a scrape, over all workers."""
+        directory = os.environ.get(MULTIPROC_DIR)
+        if not directory:
+            return generate_latest(_WithAge(self.registry))
+        _forget_dead_workers(Path(directory))
+        registry = CollectorRegistry()
+        collector = MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]  # untyped there
+        return generate_latest(_WithAge(collector))
+
+
+class _Collects(Protocol):
+    def collect(self) -> Iterable[Metric]: ...
+
+
+class _WithAge(CollectorRegistry):
+    """A source of metrics plus the age of the weights, which only the time of a scrape knows."""
+
+    def __init__(self, source: _Collects) -> None:
+        super().__init__()
+        self._source = source
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._source.collect():
+            yield metric
+            if metric.name == REFRESHED:
+                refreshed = min(sample.value for sample in metric.samples)
+                yield GaugeMetricFamily(AGE, AGE_HELP, max(0.0, time.time() - refreshed))
+
+
+def _forget_dead_workers(directory: Path) -> None:
+    found = (re.search(r"_(\d+)\.db$", path.name) for path in directory.glob("gauge_live*.db"))
+    for pid in {int(match.group(1)) for match in found if match}:
+        if not _alive(pid):
+            mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]  # untyped there
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
