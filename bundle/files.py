@@ -2,11 +2,13 @@
 read so that a surprise has its own error.
 
 A directory is filled under a temporary name beside its target, every file is fsynced, the manifest
-is written last, and one rename makes it visible.
+is written last, and one rename makes it visible. A staging directory is locked while its writer
+lives; one left behind by a killed writer is removed when the next one starts beside it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -41,7 +43,8 @@ def staged_directory(final: Path) -> Iterator[Path]:
             str(final), "", expected="no such directory", found="a directory"
         )
     final.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=final.parent))
+    _remove_abandoned(final.parent)
+    staging, lock = _locked_staging(final.parent)
     try:
         yield staging
         for file in sorted(staging.iterdir()):
@@ -53,6 +56,8 @@ def staged_directory(final: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
+    finally:
+        os.close(lock)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -229,6 +234,36 @@ def _field_error(error: ValidationError, file: str) -> errors.BundleError:
     return errors.InvalidFieldError(
         file, field, expected=first["msg"], found=f"{first['input']!r:.120}"
     )
+
+
+def _locked_staging(parent: Path) -> tuple[Path, int]:
+    """A new staging directory and the descriptor that holds its lock; a kill releases it too."""
+    while True:
+        staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=parent))
+        try:
+            lock = os.open(staging, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # another writer took it for an abandoned one
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if staging.exists():
+            return staging, lock
+        os.close(lock)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove staging directories that nobody holds a lock on: their writers were killed."""
+    for path in sorted(parent.glob(f"{STAGING_PREFIX}*")):
+        try:
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+        except BlockingIOError:
+            pass  # its writer lives
+        finally:
+            os.close(lock)
 
 
 def _fsync(path: Path) -> None:

@@ -1,0 +1,207 @@
+"""One build, from a release and a log to a sealed index: encode, cluster, calibrate, seal.
+
+Decisions
+- Small catalogues get an exact index: below `exact_below` items a scan is as fast as an inverted
+  file, and needs no calibration.
+- Nothing is visible until the index is whole, verified and at its target recall; a build that
+  fails, or is killed, leaves the releases as they were.
+- `build_id` is the time and six digits of a hash of what went in (bundle, catalogue, settings), so
+  that a list of builds sorts by age, and equal digits mean equal input.
+- Users that shape the cells (whitening) and users that measure recall are different people.
+
+    report = build_index(Path("releases/r1"), Path("log"), BuildSettings())
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.effort import EffortMap
+from bundle.files import sha256, to_json
+from bundle.manifest import IndexManifest, VectorFacts
+from bundle.scoring import scale_query
+from bundle.segments import Segments
+from bundle.store import Bundle, index_files, read_bundle, seal_index, staged_index
+from index_builder.calibrate import Target, calibrate
+from index_builder.cells import BLOCK, InvertedFile, build_inverted_file, whitening
+from index_builder.encode import encode_items, encode_users
+from index_builder.golden import golden_set
+from index_builder.grid import weight_directions
+from index_builder.progress import Phases
+from index_builder.tables import Catalogue, Record, open_catalogue, sample_users
+
+Floats = NDArray[np.float32]
+QUANTILES = (0, 0.01, 0.1, 0.5, 0.9, 0.99, 1)
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """Settings of a build; the defaults are those of the command."""
+
+    target_recall: float = 0.95
+    max_effort: float = 0.25
+    exact_below: int = 20_000
+    users: int = 512
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A verified bundle, the catalogue, and two groups of users who have nobody in common."""
+
+    bundle: Bundle
+    catalogue: Catalogue
+    shaping: list[Record]
+    measuring: list[Record]
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What was built: the manifest, where it lies, and the seconds each phase took."""
+
+    manifest: IndexManifest
+    directory: Path
+    seconds: dict[str, float]
+
+
+def build_index(release: Path, log: Path, settings: BuildSettings) -> BuildReport:
+    """Build and seal an index of `log`'s items for the bundle in `release`.
+
+    Raises BundleError for a malformed bundle, InputError for a malformed log, BelowTargetError.
+    """
+    phases = Phases()
+    with phases("read"):
+        inputs = _read(release, log, settings)
+    built_at = datetime.now(UTC)
+    build_id = f"{built_at:%Y%m%dT%H%M%SZ}-{_digest(inputs, settings)}"
+    with staged_index(inputs.bundle, build_id) as staging:
+        items_NM = _write_vectors(inputs, staging, phases)
+        users_BM = _write_users(inputs, items_NM, staging)
+        inverted, effort = None, None
+        if len(items_NM) >= settings.exact_below:
+            inverted = _cluster(inputs, items_NM, settings, phases)
+            effort = _calibrate(inputs, inverted, items_NM, users_BM, settings, phases)
+        with phases("seal"):
+            _write_faiss(inverted, items_NM, staging / "items.faiss")
+            manifest = IndexManifest(
+                build_id=build_id,
+                run_id=inputs.bundle.manifest.run_id,
+                bundle_sha256=inputs.bundle.sha256,
+                built_at=built_at.isoformat(timespec="seconds"),
+                kind="ivf" if effort else "exact",
+                items=len(items_NM),
+                dim=inputs.bundle.segments.dim,
+                effort=effort,
+                facts=vector_facts(items_NM, inputs.bundle.segments, inverted),
+                files=index_files(staging),
+            )
+            seal_index(staging, manifest)
+    return BuildReport(manifest, inputs.bundle.directory / "index" / build_id, phases.seconds)
+
+
+def _read(release: Path, log: Path, settings: BuildSettings) -> Inputs:
+    bundle = read_bundle(release)
+    catalogue = open_catalogue(log, bundle.schema)
+    records, user_ids = sample_users(log, bundle.schema, settings.users, settings.seed)
+    people = np.random.default_rng(settings.seed).permutation(sorted(set(user_ids)))
+    measured = set(people[: max(1, len(people) // 2)].tolist())
+    measuring = [record for record, user in zip(records, user_ids, strict=True) if user in measured]
+    shaping = [
+        record for record, user in zip(records, user_ids, strict=True) if user not in measured
+    ]
+    return Inputs(bundle, catalogue, shaping or measuring, measuring)
+
+
+def _digest(inputs: Inputs, settings: BuildSettings) -> str:
+    catalogue = sha256(inputs.catalogue.path)
+    identity = json.dumps([inputs.bundle.sha256, catalogue, asdict(settings)], sort_keys=True)
+    return hashlib.sha256(identity.encode()).hexdigest()[:6]
+
+
+def _write_vectors(inputs: Inputs, staging: Path, phases: Phases) -> Floats:
+    np.save(staging / "item_ids.npy", inputs.catalogue.ids_N)
+    with phases("encode", "items", len(inputs.catalogue)) as progress:
+        path = staging / "item_vectors.npy"
+        return encode_items(inputs.bundle, inputs.catalogue, path, progress)
+
+
+def _write_users(inputs: Inputs, items_NM: Floats, staging: Path) -> Floats:
+    users_BM = encode_users(inputs.bundle, inputs.measuring)
+    np.save(staging / "calibration_users.npy", users_BM)
+    golden = golden_set(inputs.bundle, inputs.measuring, users_BM, items_NM, inputs.catalogue.ids_N)
+    (staging / "golden.json").write_bytes(to_json(golden))
+    return users_BM
+
+
+def _cluster(
+    inputs: Inputs, items_NM: Floats, settings: BuildSettings, phases: Phases
+) -> InvertedFile:
+    segments = inputs.bundle.segments
+    users_BM = encode_users(inputs.bundle, inputs.shaping)
+    queries_QM = np.concatenate(
+        [
+            scale_query(users_BM, weights_S, segments)
+            for weights_S in weight_directions(len(segments.names))
+        ]
+    )
+    with phases("cluster", "items", 2 * len(items_NM)) as progress:
+        return build_inverted_file(items_NM, whitening(queries_QM), settings.seed, progress)
+
+
+def _calibrate(
+    inputs: Inputs,
+    inverted: InvertedFile,
+    items_NM: Floats,
+    users_BM: Floats,
+    settings: BuildSettings,
+    phases: Phases,
+) -> EffortMap:
+    segments = inputs.bundle.segments
+    default_1S = inputs.bundle.manifest.weights.as_array()[None]
+    directions_GS = np.concatenate([weight_directions(len(segments.names)), default_1S])
+    target = Target(settings.target_recall, settings.max_effort)
+    with phases("calibrate", "directions", len(directions_GS)) as progress:
+        return calibrate(inverted, items_NM, users_BM, directions_GS, segments, target, progress)
+
+
+def _write_faiss(inverted: InvertedFile | None, items_NM: Floats, path: Path) -> None:
+    if inverted is not None:
+        faiss.write_index(inverted.faiss_index, str(path))
+        return
+    index = faiss.IndexFlatIP(items_NM.shape[1])
+    for start in range(0, len(items_NM), BLOCK):
+        index.add(np.ascontiguousarray(items_NM[start : start + BLOCK]))
+    faiss.write_index(index, str(path))
+
+
+def vector_facts(
+    items_NM: Floats, segments: Segments, inverted: InvertedFile | None
+) -> VectorFacts:
+    """Norms of the vectors, whole and per segment, and cell sizes; read in blocks."""
+    squares_NS = np.concatenate(
+        [
+            np.stack(
+                [
+                    np.square(items_NM[start : start + BLOCK, part]).sum(axis=1)
+                    for part in segments.slices
+                ],
+                axis=1,
+            )
+            for start in range(0, len(items_NM), BLOCK)
+        ]
+    )
+    means_S = np.sqrt(squares_NS).mean(axis=0)
+    sizes = np.quantile(inverted.sizes_C, QUANTILES).tolist() if inverted else []
+    return VectorFacts(
+        norm_quantiles=np.quantile(np.sqrt(squares_NS.sum(axis=1)), QUANTILES).tolist(),
+        segment_norms=dict(zip(segments.names, means_S.tolist(), strict=True)),
+        list_size_quantiles=sizes,
+    )

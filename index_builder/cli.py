@@ -1,0 +1,159 @@
+"""`csmf-index`: build an index for a bundle, and publish the pair if asked to.
+
+Exit codes: 0 built (and published), 2 bad input, 3 recall below the target (nothing written).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from index_builder.build import BuildReport
+
+BAD_INPUT, BELOW_TARGET = 2, 3
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
+    logging.getLogger("csmf").setLevel(logging.INFO)
+    if arguments.threads:
+        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ[variable] = str(arguments.threads)
+    return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # Imported only now: numpy and FAISS read the number of threads when they are loaded.
+    from bundle.errors import BundleError  # noqa: PLC0415
+    from bundle.store import publish  # noqa: PLC0415
+    from index_builder.build import BuildSettings, build_index  # noqa: PLC0415
+    from index_builder.errors import BelowTargetError, InputError  # noqa: PLC0415
+
+    release = arguments.release.resolve()
+    settings = BuildSettings(
+        target_recall=arguments.target_recall,
+        max_effort=arguments.max_effort,
+        exact_below=arguments.exact_below,
+        users=arguments.users,
+        seed=arguments.seed,
+    )
+    try:
+        report = build_index(release, arguments.log, settings)
+        print(summary(report))
+        if arguments.publish:
+            publish(release.parent, report.manifest.run_id, report.manifest.build_id)
+            print(f"published as {release.parent / 'CURRENT'}")
+    except (BundleError, InputError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except BelowTargetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BELOW_TARGET
+    return 0
+
+
+def summary(report: BuildReport) -> str:
+    """What was built, for a person: kind, recall and effort by list length, size, time."""
+    manifest = report.manifest
+    size = next(entry.bytes for entry in manifest.files if entry.path == "items.faiss")
+    lines = [
+        f"index    {report.directory}",
+        f"items    {manifest.items:,} x {manifest.dim} dims, "
+        f"{size / manifest.items:.0f} bytes per item in items.faiss",
+        *_search_lines(report),
+        "time     "
+        + ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in report.seconds.items()),
+    ]
+    return "\n".join(lines)
+
+
+def _search_lines(report: BuildReport) -> list[str]:
+    effort = report.manifest.effort
+    if effort is None:
+        return ["kind     exact: every item is scored, recall is 1 for all weights"]
+    lines = [
+        f"kind     ivf, fp16 codes: {effort.cells} cells, recall over {len(effort.points)} "
+        f"weight directions (target {effort.target_recall:g}):"
+    ]
+    for column, k in enumerate(effort.k):
+        recalls = [point.recall[column] for point in effort.points]
+        cells = [point.nprobe[column] for point in effort.points]
+        lines.append(
+            f"  k={k:<5} worst {min(recalls):.4f}  mean {sum(recalls) / len(recalls):.4f}  "
+            f"cells visited {min(cells)} to {max(cells)}"
+        )
+    return lines
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="csmf-index",
+        description="Encode a catalogue with a bundle's item tower, build an index that reaches "
+        "its target recall for every weighting of the objectives, and publish the pair.",
+    )
+    add = parser.add_argument
+    add("--release", type=Path, required=True, help="the bundle: releases/<run_id>")
+    add("--log", type=Path, required=True, help="directory with items.parquet, requests.parquet")
+    add("--publish", action="store_true", help="make the pair CURRENT once it is built")
+    add(
+        "--target-recall",
+        type=_share,
+        default=0.95,
+        help="mean recall that every weight direction must reach for lists up to 500 (%(default)s)",
+    )
+    add(
+        "--max-effort",
+        type=_share,
+        default=0.25,
+        help="largest share of the cells a search may visit to reach it (%(default)s)",
+    )
+    add(
+        "--exact-below",
+        type=_count,
+        default=20_000,
+        metavar="N",
+        help="catalogues smaller than this get an exact index (%(default)s)",
+    )
+    add(
+        "--users",
+        type=_positive,
+        default=512,
+        metavar="N",
+        help="requests drawn to shape the cells and to measure recall, half each (%(default)s)",
+    )
+    add("--seed", type=_count, default=0, help="of k-means and of the users drawn (%(default)s)")
+    add("--threads", type=_positive, help="cores to use (default: all)")
+    return parser
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, at most 1, got {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected an integer >= 0, got {text}")
+    return value
+
+
+def _positive(text: str) -> int:
+    if not (value := _count(text)):
+        raise argparse.ArgumentTypeError("expected an integer above 0, got 0")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
