@@ -51,15 +51,24 @@ def exact_top_k(queries_BM: Floats, items_NM: Floats, k: int) -> tuple[NDArray[n
     scores_BK = np.empty((len(queries_BM), 0), np.float32)
     for start in range(0, len(items_NM), SCAN_ROWS):
         block_NM = np.asarray(items_NM[start : start + SCAN_ROWS], np.float32)
-        scores_BN = np.concatenate([scores_BK, queries_BM @ block_NM.T], axis=1)
-        block_rows_N = np.arange(start, start + len(block_NM))
+        scores_BN = queries_BM @ block_NM.T
         best = [
-            _top_k(np.concatenate([rows_K, block_rows_N]), scores_N, k)
-            for rows_K, scores_N in zip(rows_BK, scores_BN, strict=True)
+            _merge(rows_K, scores_K, start, scores_N, k)
+            for rows_K, scores_K, scores_N in zip(rows_BK, scores_BK, scores_BN, strict=True)
         ]
         rows_BK = np.stack([rows_K for rows_K, _ in best])
         scores_BK = np.stack([scores_K for _, scores_K in best])
     return rows_BK, scores_BK
+
+
+def _merge(
+    rows_K: NDArray[np.int64], scores_K: Floats, start: int, scores_N: Floats, k: int
+) -> tuple[NDArray[np.int64], Floats]:
+    """The best k so far and a later block's; a later row must be better, since ties go to lower."""
+    full = len(scores_K) == k
+    better = np.flatnonzero(scores_N > scores_K[-1]) if full else np.arange(len(scores_N))
+    rows = np.concatenate([rows_K, start + better])
+    return _top_k(rows, np.concatenate([scores_K, scores_N[better]]), k)
 
 
 def _top_k(rows_N: NDArray[np.int64], scores_N: Floats, k: int) -> tuple[NDArray[np.int64], Floats]:

@@ -62,11 +62,12 @@ def _write_requests(
     table = pa.table(
         {
             "request_id": [f"r{number:07d}" for number in range(requests)],
-            "user_id": rng.choice(user_ids, requests).tolist(),
+            "user_id": [user_ids[user] for user in rng.integers(0, len(user_ids), requests)],
             "ts": START_MS + np.sort(rng.integers(0, 7 * 86_400_000, requests)),
             "hour": rng.integers(0, 24, requests),
             "recent_items": [
-                rng.choice(item_ids, rng.integers(0, 7)).tolist() for _ in range(requests)
+                [item_ids[item] for item in rng.integers(0, len(item_ids), rng.integers(0, 7))]
+                for _ in range(requests)
             ],
         }
     )
