@@ -7,7 +7,7 @@ Decisions
   is one line and exit code 2, not a worker that is restarted for ever.
 - Workers are spawned, never forked: each maps the index file itself and shares its pages.
 
-    csmf-serve --releases releases/ --port 8080 --workers 2
+    csmf-serve --releases releases/ --port 8000 --workers 2
 """
 
 from __future__ import annotations

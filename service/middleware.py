@@ -35,7 +35,7 @@ class LimitBody:
             message = await receive()
             received += len(message.get("body", b""))
             if max(received, int(announced) if announced.isdigit() else 0) > self._max:
-                raise HTTPException(413, f"more than {self._max} bytes")
+                raise HTTPException(413, f"at most {self._max} bytes")
             return message
 
         await self._app(scope, counting, send)

@@ -33,7 +33,7 @@ class Settings(BaseSettings):
         Path("releases"), description="Folder of bundles and indexes; its CURRENT names the pair."
     )
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
-    port: int = Field(8080, ge=1, le=65535, description="Port to listen on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
     workers: int = Field(1, ge=1, le=256, description="Worker processes that share the port.")
     threads: int = Field(
         0,

@@ -30,7 +30,7 @@ from service.weights.store import StoreUnavailableError, WeightsStore
 log = logging.getLogger(__name__)
 
 RETRY_S = 0.5  # between attempts to reach a store that is away
-STOP_CHECK_S = 0.5  # longest wait before noticing stop()
+STOP_CHECK_S = 0.1  # longest wait before noticing stop()
 
 Records = Mapping[str, WeightsRecord]
 Observer = Callable[[Records], None]
