@@ -1,0 +1,20 @@
+#!/bin/sh
+# From nothing to a published pair: simulated log, bundle, index, CURRENT. Run again, it finishes
+# what a killed run left and repeats nothing that is done.
+#   release-demo LOG_DIR RELEASES_DIR
+set -eu
+log=$1
+releases=$2
+
+[ -f "$log/log.yaml" ] || csmf-log simulate --out "$log"
+
+trained=$(mktemp)
+csmf-train --log "$log" --out "$releases" >"$trained" # resumes; already released: says so
+cat "$trained"
+bundle=$(sed -n 's/^bundle //p' "$trained")
+
+if grep -qs "\"$(basename "$bundle")\"" "$releases/CURRENT"; then
+    echo "already published: $bundle"
+else
+    csmf-index --release "$bundle" --log "$log" --publish
+fi
