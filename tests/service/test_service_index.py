@@ -1,0 +1,84 @@
+"""Search on an inverted file made by the real builder: effort, exclusions, full lists."""
+
+import numpy as np
+import pytest
+from support.release import make_release, user_records
+
+from bundle.scoring import exact_top_k, scale_query
+from bundle.store import publish
+from index_builder.build import BuildSettings, build_index
+from service.releases import load_snapshot
+from service.retriever import Query, retrieve
+
+NOTHING = np.empty(0, np.int64)
+PAPER = np.array([1.0, 1.8, 1.2])
+
+
+@pytest.fixture(scope="module")
+def inverted(tmp_path_factory):
+    """A snapshot over an inverted file of 4,000 items, and some user vectors."""
+    made = make_release(tmp_path_factory.mktemp("ivf"), items=4000, users=200, requests=300)
+    settings = BuildSettings(exact_below=100, users=64, max_effort=1.0, target_recall=0.9)
+    report = build_index(made.directory, made.log, settings)
+    publish(made.releases, made.run_id, report.build_id)
+    snapshot = load_snapshot(made.releases)
+    records = user_records(made)[:30]
+    columns = {name: [record[name] for record in records] for name in records[0]}
+    users_BM = snapshot.tower.embed(snapshot.schema.encode_user(columns, len(records)).arrays)
+    return snapshot, records, users_BM
+
+
+def test_recall_reaches_what_the_builder_promised(inverted):
+    snapshot, _, users_BM = inverted
+    assert snapshot.index.effort.cells > 1
+    for weights_S in (PAPER, np.array([1.0, 0, 0]), np.array([0, 0, 1.0])):
+        queries_BM = scale_query(users_BM, weights_S, snapshot.segments)
+        expected_BK, _ = exact_top_k(queries_BM, snapshot.index.vectors_NM, 50)
+        found = [
+            np.isin(expected_K, snapshot.index.search(query_M, weights_S, 50, NOTHING)[0]).mean()
+            for query_M, expected_K in zip(queries_BM, expected_BK, strict=True)
+        ]
+        assert np.mean(found) > 0.87
+
+
+@pytest.mark.parametrize("k", [1, 50, 500, 1000])
+def test_a_list_is_full_ordered_and_free_of_excluded_items(inverted, k):
+    snapshot, _, users_BM = inverted
+    for query_M in scale_query(users_BM[:5], PAPER, snapshot.segments):
+        best_K, _ = snapshot.index.search(query_M, PAPER, 200, NOTHING)
+        rows_K, scores_K = snapshot.index.search(query_M, PAPER, k, best_K)
+        assert len(set(rows_K.tolist())) == k
+        assert (np.diff(scores_K) <= 0).all()
+        assert not np.isin(rows_K, best_K).any()
+
+
+def test_every_item_can_be_asked_for(inverted):
+    snapshot, _, users_BM = inverted
+    rows_K, _ = snapshot.index.search(users_BM[0], PAPER, 10_000, np.arange(5))
+    assert sorted(rows_K.tolist()) == list(range(5, 4000))
+
+
+def test_exclusions_alone_do_not_make_the_search_visit_every_cell(inverted):
+    snapshot, _, _ = inverted
+    longest = snapshot.index.effort.k[-1]
+    first = snapshot.index._efforts(PAPER, longest, longest + 900)[0]
+    assert first.nprobe == snapshot.index.effort.lookup(PAPER, longest)
+    beyond = snapshot.index._efforts(PAPER, longest + 1, longest + 1)[0]
+    assert beyond.nprobe == snapshot.index.effort.cells
+
+
+def test_ids_are_found_by_look_up_and_unknown_ones_left_out(inverted):
+    index = inverted[0].index
+    ids = ["i0003999", "i0000000", "zzz", "", "i0002000", "i0002000", "i00020001", "\ud800"]
+    assert sorted(index.rows_of(ids).tolist()) == [0, 2000, 3999]
+    assert index.rows_of([]).tolist() == []
+    assert index.ids_of(np.array([2000, 0])) == ["i0002000", "i0000000"]
+
+
+def test_weights_and_their_triple_give_the_same_list(inverted):
+    snapshot, records, _ = inverted
+    weights = snapshot.default_weights
+    triple = type(weights)(weights.stages, tuple(3 * value for value in weights.values))
+    for record in records[:5]:
+        once, thrice = (retrieve(snapshot, Query(record, w, 300)) for w in (weights, triple))
+        assert once.item_ids == thrice.item_ids

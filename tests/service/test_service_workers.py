@@ -1,0 +1,150 @@
+"""A real csmf-serve with two workers: one answer to the outside, whichever worker gives it."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import threading
+import time
+
+import pytest
+
+PAPER = {"exposure": 1.0, "click": 1.8, "conversion": 1.2}
+QUERY = {"user": {"user_id": "u00001"}, "k": 3, "scenario": "feed"}
+PROPAGATION_S = 0.1
+
+
+def put(service, weights=PAPER, **fields):
+    body = {"weights": weights, "author": "ana", "reason": "try it", **fields}
+    status, change = service.call("PUT", "/scenarios/feed/weights", body)
+    assert status == 200, change
+    return change["current"]["version"]
+
+
+def metric(text, name):
+    return float(re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE).group(1))
+
+
+class Asker:
+    """One connection kept open, hence one and the same worker."""
+
+    def __init__(self, service):
+        self._connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+        self._connection.connect()
+
+    def version(self):
+        self._connection.request(
+            "POST", "/retrieve", json.dumps(QUERY), {"content-type": "application/json"}
+        )
+        return json.load(self._connection.getresponse())["weights_version"]
+
+    def wait_for(self, version, deadline):
+        while self.version() != version:
+            assert time.monotonic() < deadline, "the new weights were not served in time"
+
+
+@pytest.mark.parametrize("kind", ["embedded", "redis"])
+def test_new_weights_are_served_by_every_worker_within_100_ms(kind, serve, request):
+    url = request.getfixturevalue("empty_redis").url if kind == "redis" else ""
+    service = serve("--workers", "2", CSMF_REDIS_URL=url)
+    put(service)
+    time.sleep(0.5)  # until both workers know the new scenario
+    askers = [Asker(service) for _ in range(8)]  # connections spread over both workers
+    for _ in range(5):
+        version = put(service)
+        answered = time.monotonic()
+        for asker in askers:
+            asker.wait_for(version, answered + PROPAGATION_S)
+    assert metric(service.metrics(), 'csmf_weights_version{scenario="feed"}') == version
+
+
+def test_a_scrape_shows_all_workers_and_forgets_one_that_was_killed(serve):
+    service = serve("--workers", "2")
+    put(service)
+    for _ in range(20):
+        assert service.call("POST", "/retrieve", QUERY)[0] in (200, 404)
+    text = service.metrics()
+    assert metric(text, 'csmf_snapshot_workers{build_id="b1",run_id="tiny"}') == 2
+    answered = re.findall(r"^csmf_requests_total\{.*\} (\S+)$", text, re.MULTILINE)
+    assert sum(map(float, answered)) == 20
+    victim = max(worker_ids(service))
+    os.kill(victim, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while victim in worker_ids(service) or len(worker_ids(service)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    service.wait_until_ready()
+    while metric(service.metrics(), 'csmf_snapshot_workers{build_id="b1",run_id="tiny"}') != 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    answered = re.findall(r"^csmf_requests_total\{.*\} (\S+)$", service.metrics(), re.MULTILINE)
+    assert sum(map(float, answered)) == 20
+
+
+def worker_ids(service):
+    started = re.findall(r"\[(\d+)\] service\.app: serving", service.log.read_text())
+    return {int(pid) for pid in started if os.path.exists(f"/proc/{pid}")}  # noqa: PTH110
+
+
+def test_sigterm_answers_what_is_under_way_and_exits_with_0(serve):
+    service = serve("--workers", "2")
+    put(service)
+    answers, stop = [], threading.Event()
+
+    def keep_asking():
+        asker = Asker(service)
+        while not stop.is_set():
+            try:
+                answers.append(asker.version())
+            except (ConnectionError, http.client.HTTPException) as error:
+                answers.append(error)
+                return
+
+    time.sleep(0.3)
+    threads = [threading.Thread(target=keep_asking) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    began = time.monotonic()
+    assert service.stop() == 0
+    assert time.monotonic() - began < 10
+    stop.set()
+    for thread in threads:
+        thread.join()
+    cut_off = [answer for answer in answers if isinstance(answer, Exception)]
+    assert len(answers) > 50
+    assert not any(isinstance(error, http.client.IncompleteRead) for error in cut_off)
+
+
+def test_weights_in_the_local_file_survive_a_restart(serve):
+    first = serve()
+    put(first)
+    first.stop()
+    second = serve()
+    assert second.call("GET", "/scenarios/feed/weights")[1]["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "says"),
+    [
+        (["--port", "http"], {}, "error: CSMF_PORT: Input should be a valid integer"),
+        ([], {"CSMF_WORKERS": "0"}, "error: CSMF_WORKERS: Input should be greater than"),
+        ([], {"CSMF_LOG_LEVEL": "loud"}, "error: CSMF_LOG_LEVEL:"),
+        (["--releases", "/nowhere"], {}, "csmf-index --release"),
+        (["--state-dir", "/proc/none"], {}, "error: weights file /proc/none"),
+    ],
+)
+def test_a_service_that_cannot_start_says_why_in_one_line_and_exits_with_2(
+    serve, flags, environment, says
+):
+    service = serve(*flags, wait=False, **environment)
+    assert service.process.wait(timeout=60) == 2
+    (line,) = service.log.read_text().splitlines()
+    assert line.startswith("error: ")
+    assert says in line
+
+
+def test_a_misspelt_setting_is_reported(serve):
+    service = serve(CSMF_REDIS_ULR="redis://away")
+    assert "CSMF_REDIS_ULR is no setting and is ignored" in service.log.read_text()
