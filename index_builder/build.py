@@ -31,7 +31,7 @@ from bundle.scoring import scale_query
 from bundle.segments import Segments
 from bundle.store import Bundle, index_files, read_bundle, seal_index, staged_index
 from index_builder.calibrate import Target, calibrate
-from index_builder.cells import BLOCK, InvertedFile, build_inverted_file, whitening
+from index_builder.cells import BLOCK, InvertedFile, fill_cells, train_centroids, whitening
 from index_builder.encode import encode_items, encode_users
 from index_builder.golden import golden_set
 from index_builder.grid import weight_directions
@@ -79,9 +79,9 @@ def build_index(release: Path, log: Path, settings: BuildSettings) -> BuildRepor
     """
     phases = Phases()
     with phases("read"):
-        inputs = _read(release, log, settings)
+        inputs = read_inputs(release, log, settings)
     built_at = datetime.now(UTC)
-    build_id = f"{built_at:%Y%m%dT%H%M%SZ}-{_digest(inputs, settings)}"
+    build_id = _build_id(built_at, inputs, settings)
     with staged_index(inputs.bundle, build_id) as staging:
         items_NM = _write_vectors(inputs, staging, phases)
         users_BM = _write_users(inputs, items_NM, staging)
@@ -107,7 +107,8 @@ def build_index(release: Path, log: Path, settings: BuildSettings) -> BuildRepor
     return BuildReport(manifest, inputs.bundle.directory / "index" / build_id, phases.seconds)
 
 
-def _read(release: Path, log: Path, settings: BuildSettings) -> Inputs:
+def read_inputs(release: Path, log: Path, settings: BuildSettings) -> Inputs:
+    """Read and check everything a build needs, before anything is written."""
     bundle = read_bundle(release)
     catalogue = open_catalogue(log, bundle.schema)
     records, user_ids = sample_users(log, bundle.schema, settings.users, settings.seed)
@@ -120,10 +121,11 @@ def _read(release: Path, log: Path, settings: BuildSettings) -> Inputs:
     return Inputs(bundle, catalogue, shaping or measuring, measuring)
 
 
-def _digest(inputs: Inputs, settings: BuildSettings) -> str:
+def _build_id(built_at: datetime, inputs: Inputs, settings: BuildSettings) -> str:
     catalogue = sha256(inputs.catalogue.path)
     identity = json.dumps([inputs.bundle.sha256, catalogue, asdict(settings)], sort_keys=True)
-    return hashlib.sha256(identity.encode()).hexdigest()[:6]
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:6]
+    return f"{built_at:%Y%m%dT%H%M%S}.{built_at.microsecond // 1000:03d}Z-{digest}"
 
 
 def _write_vectors(inputs: Inputs, staging: Path, phases: Phases) -> Floats:
@@ -152,8 +154,11 @@ def _cluster(
             for weights_S in weight_directions(len(segments.names))
         ]
     )
-    with phases("cluster", "items", 2 * len(items_NM)) as progress:
-        return build_inverted_file(items_NM, whitening(queries_QM), settings.seed, progress)
+    whitening_M = whitening(queries_QM)
+    with phases("k-means"):
+        centroids_CM = train_centroids(items_NM, whitening_M, settings.seed)
+    with phases("fill", "items", 2 * len(items_NM)) as progress:
+        return fill_cells(items_NM, whitening_M, centroids_CM, progress)
 
 
 def _calibrate(

@@ -61,20 +61,8 @@ def whitening(queries_QM: Floats) -> Floats:
     return whitening_M.astype(np.float32)
 
 
-def build_inverted_file(
-    items_NM: Floats, whitening_M: Floats, seed: int, progress: Progress
-) -> InvertedFile:
-    """Cluster, assign and add all items. `progress` counts items twice: assigned, then added.
-
-    Raises InputError when a component does not fit fp16.
-    """
-    centroids_CM = _train(items_NM, whitening_M, seed)
-    cells_N, means_CM = _assign(items_NM, whitening_M, centroids_CM, progress)
-    cells_N, means_CM = _drop_empty(cells_N, means_CM)
-    return InvertedFile(_fill(items_NM, cells_N, means_CM, progress), cells_N, means_CM)
-
-
-def _train(items_NM: Floats, whitening_M: Floats, seed: int) -> Floats:
+def train_centroids(items_NM: Floats, whitening_M: Floats, seed: int) -> Floats:
+    """Centroids [C, M] of a sample of the whitened items, by plain L2 k-means."""
     count, dim = items_NM.shape
     cells = cell_count(count)
     rng = np.random.default_rng(seed)
@@ -89,6 +77,18 @@ def _train(items_NM: Floats, whitening_M: Floats, seed: int) -> Floats:
     )
     kmeans.train(items_NM[rows_B] * whitening_M)
     return np.asarray(kmeans.centroids, np.float32)
+
+
+def fill_cells(
+    items_NM: Floats, whitening_M: Floats, centroids_CM: Floats, progress: Progress
+) -> InvertedFile:
+    """Assign all items and add them. `progress` counts items twice: assigned, then added.
+
+    Raises InputError when a component does not fit fp16.
+    """
+    cells_N, means_CM = _assign(items_NM, whitening_M, centroids_CM, progress)
+    cells_N, means_CM = _drop_empty(cells_N, means_CM)
+    return InvertedFile(_fill(items_NM, cells_N, means_CM, progress), cells_N, means_CM)
 
 
 def _assign(

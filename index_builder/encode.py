@@ -79,9 +79,10 @@ def _item(catalogue: Catalogue, row: int) -> str:
 
 
 def _bad_value(file: str, place: str, error: FeatureError) -> InputError:
+    shown = " ".join(repr(error.value).split())  # an array's repr has several lines
     return InputError(
         file,
         f"column {error.feature!r}, {place}",
-        found=f"{error.value!r:.80} where {error.expected} is expected",
+        found=f"{shown:.80} where {error.expected} is expected",
         remedy="correct the value, or leave it empty: missing values are served",
     )

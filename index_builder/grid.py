@@ -2,7 +2,7 @@
 
 Only the direction of the weights matters, and the simplex holds one weighting of each direction.
 Its corners are the extremes, "this stage alone"; the lattice between them is as fine as keeps the
-number of directions between 9 (2 stages) and 35 (4 and 5 stages).
+number of directions between 9 (2 stages) and 35 (5 stages): effort changes slowly with direction.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-STEPS = {2: 8, 3: 6, 4: 4, 5: 3}  # stages → parts into which each edge of the simplex is divided
+STEPS = {2: 8, 3: 4, 4: 3, 5: 3}  # stages → parts into which each edge of the simplex is divided
 
 
 def weight_directions(stages: int) -> NDArray[np.float64]:

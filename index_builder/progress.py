@@ -41,7 +41,7 @@ class Progress:
             rate = self.done / max(self._said - self.started, 1e-9)
             left = (self.total - self.done) / rate
             log.info(
-                "%s: %d of %d %s, %.0f/s, %.0f s left",
+                "%s: %d of %d %s, %.3g/s, %.0f s left",
                 *(self.phase, self.done, self.total, self.unit, rate, left),
             )
 
