@@ -1,8 +1,9 @@
 """Locust users: ranking stages that ask for candidates, one operator who changes weights meanwhile.
 
 Decisions
-- A ranking stage sends at a fixed rate, so a slow service is seen as latency and missed rate, not
-  hidden by users who wait. A wrong answer, or one with outdated weights, is a failure.
+- A ranking stage sends at random moments at a fixed mean rate, whatever the service does, so a slow
+  service is seen as latency and missed rate, not hidden by users who wait for it.
+- A wrong answer, or one with outdated weights, is a failure like a 500.
 - The operator owns the scenarios `loadtest-…` and touches no other; they stay afterwards, with
   their history. Its rows are `set weights` (the PUT) and `weights visible` (see freshness.py).
 - With --tables, each change is a line of changes.csv: when, what, and after how long the first and
@@ -17,6 +18,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import random
 import sys
 import time
 from contextlib import ExitStack
@@ -25,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from locust import FastHttpUser, between, constant_throughput, events, task
+from locust import FastHttpUser, between, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.contrib.fasthttp import ResponseContextManager
 from locust.env import Environment
@@ -60,7 +62,7 @@ def add_arguments(parser: LocustArgumentParser) -> None:
     """The options of this load test beside locust's own."""
     add = parser.add_argument
     add("--records", type=Path, default=Path("releases"), help="JSON lines, or releases directory")
-    add("--rate", type=float, default=2.0, help="requests a second of each ranking stage")
+    add("--rate", type=float, default=2.0, help="mean requests a second of each ranking stage")
     add("--seed", type=int, default=1, help="seed of the queries")
     add("--tables", type=Path, help="write results, failures and changes as CSV to this directory")
 
@@ -69,7 +71,6 @@ def add_arguments(parser: LocustArgumentParser) -> None:
 def prepare(environment: Environment, **_: object) -> None:
     """Read the records, learn the stages, make sure that the own scenarios exist."""
     options = environment.parsed_options
-    RankingStage.wait_time = constant_throughput(options.rate)
     Shared.acknowledged = Acknowledged()
     try:
         Shared.records = read_records(options.records)
@@ -119,6 +120,14 @@ class RankingStage(FastHttpUser):
         scenarios = (DEFAULT_SCENARIO, *OWN_SCENARIOS)
         self._mix = QueryMix(Shared.records, scenarios, Shared.stages, seed)
         self._just_seen: list[str] = []
+        self._arrivals = random.Random(seed)
+        self._next_arrival = time.monotonic()
+
+    def wait_time(self) -> float:
+        """Seconds to the next arrival of a Poisson process; none while behind it."""
+        rate = self.environment.parsed_options.rate
+        self._next_arrival += self._arrivals.expovariate(rate)
+        return max(0.0, self._next_arrival - time.monotonic())
 
     @task
     def retrieve(self) -> None:

@@ -6,12 +6,18 @@ plot_run(history_csv, changes_csv, Path("run.png"), title="50 users")
 from __future__ import annotations
 
 import csv
+from itertools import pairwise
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 _PERCENTILES = {"50%": "#7fb3d5", "95%": "#2e86c1", "99%": "#1b4f72"}
+
+_COUNTERS = (
+    ("answers", "Total Request Count", "#1e8449"),
+    ("failures", "Total Failure Count", "#c0392b"),
+)
 
 
 def plot_run(history: Path, changes: Path, out: Path, title: str) -> None:
@@ -38,21 +44,23 @@ def _seconds(rows: list[dict[str, str]], start: float) -> list[float]:
 
 
 def _plot_latency(axes: Axes, rows: list[dict[str, str]], start: float) -> None:
-    known = [row for row in rows if row["99%"] != "N/A"]
+    known = [row for row in rows if row["99%"] not in {"N/A", "0"}]  # nothing was answered yet
     for column, colour in _PERCENTILES.items():
         values = [float(row[column]) for row in known]
         axes.plot(_seconds(known, start), values, color=colour, label=column)
     axes.set(ylabel="retrieve, ms\n(last 10 s)", ylim=(0, None))
-    axes.legend(loc="upper right")
+    _add_legend(axes)
 
 
 def _plot_rate(axes: Axes, rows: list[dict[str, str]], start: float) -> None:
     seconds = _seconds(rows, start)
-    axes.plot(seconds, [float(row["Requests/s"]) for row in rows], color="#1e8449", label="answers")
-    failures = [float(row["Failures/s"]) for row in rows]
-    axes.plot(seconds, failures, color="#c0392b", label="failures")
-    axes.set(ylabel="per second\n(last 10 s)", ylim=(0, None))
-    axes.legend(loc="lower right")
+    for label, column, colour in _COUNTERS:
+        counts = [int(row[column]) for row in rows]
+        steps = zip(pairwise(seconds), pairwise(counts), strict=True)
+        rates = [(after - before) / (end - begin) for (begin, end), (before, after) in steps]
+        axes.plot(seconds[1:], rates, color=colour, label=label)
+    axes.set(ylabel="per second", ylim=(0, None))
+    _add_legend(axes)
 
 
 def _plot_changes(axes: Axes, changes: list[dict[str, str]], start: float) -> None:
@@ -61,3 +69,7 @@ def _plot_changes(axes: Axes, changes: list[dict[str, str]], start: float) -> No
         span = [float(change["fastest_ms"]), float(change["slowest_ms"])]
         axes.plot([second, second], span, color="#7d3c98", marker="_", linewidth=2)
     axes.set(ylabel="new weights served, ms\n(first to last connection)", ylim=(0, None))
+
+
+def _add_legend(axes: Axes) -> None:
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)  # beside, not over, lines
