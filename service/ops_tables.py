@@ -107,4 +107,8 @@ def _number(value: float | None) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return text == "-" or text.replace(".", "", 1).replace("e", "", 1).lstrip("-+").isdigit()
+    try:
+        float("0" if text == "-" else text)
+    except ValueError:
+        return False
+    return True

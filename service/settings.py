@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     @property
     def compute_threads(self) -> int:
         """Threads of the compute pool of one worker."""
-        return self.threads or max(1, (os.cpu_count() or 1) // self.workers)
+        return self.threads or max(1, len(os.sched_getaffinity(0)) // self.workers)
 
 
 def read_settings(**overrides: object) -> Settings:

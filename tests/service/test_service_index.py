@@ -20,7 +20,7 @@ def inverted(tmp_path_factory):
     made = make_release(tmp_path_factory.mktemp("ivf"), items=4000, users=200, requests=300)
     settings = BuildSettings(exact_below=100, users=64, max_effort=1.0, target_recall=0.9)
     report = build_index(made.directory, made.log, settings)
-    publish(made.releases, made.run_id, report.build_id)
+    publish(made.releases, made.run_id, report.manifest.build_id)
     snapshot = load_snapshot(made.releases)
     records = user_records(made)[:30]
     columns = {name: [record[name] for record in records] for name in records[0]}

@@ -1,0 +1,106 @@
+"""What operators see of csmf-weights, against a running service."""
+
+import json
+
+import pytest
+
+from service import ops
+from service.ops_tables import SCALES_NOTE, table
+
+SET = ["set", "feed", "--reason", "try it", "--author", "ana"]
+
+
+@pytest.fixture
+def run(serve, capsys):
+    """A function that runs one command against a service: exit code, output, errors."""
+    service = serve()
+
+    def command(*words, url=service.url):
+        code = ops.main([*words, "--url", url])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return command
+
+
+def test_the_life_of_a_scenario_as_an_operator_sees_it(run):
+    code, out, _ = run(*SET, "exposure=0", "click=3", "conversion=0")
+    assert (code, out.splitlines()[0]) == (0, "feed: new → version 1, by ana")
+    assert out.rstrip().endswith(SCALES_NOTE)
+
+    code, out, _ = run(*SET, "k_d=1", "k_o=1.8", "k_r=1.2", "--expected-version", "1")
+    assert out.splitlines()[0] == "feed: version 1 → version 2, by ana"
+    assert out.splitlines()[2:6] == [
+        "stage       weight before  weight after  scale before  scale after",
+        "exposure                0             1             3            4",
+        "click                   3           1.8             3            3",
+        "conversion              0           1.2             0          1.2",
+    ]
+
+    code, out, err = run(*SET, "exposure=1", "click=1", "conversion=1", "--expected-version", "1")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: expected_version: expected 2, the scenario's version, got 1; it")
+    assert err.count("\n") == 1
+
+    code, out, _ = run("rollback", "feed", "--to", "1", "--reason", "undo", "--author", "bo")
+    assert out.splitlines()[0] == "feed: version 2 → version 3, by bo"
+
+    _, out, _ = run("history", "feed", "--limit", "2")
+    assert [line.split()[:4] for line in out.splitlines()] == [
+        ["version", "exposure", "click", "conversion"],
+        ["3", "0", "3", "0"],
+        ["2", "1", "1.8", "1.2"],
+    ]
+
+    _, out, _ = run("get", "feed")
+    assert out.startswith("feed, version 3, by bo (")
+
+    _, out, _ = run("list")
+    lines = out.splitlines()
+    assert lines[1].split()[:5] == ["default", "0", "1", "1", "1"]
+    assert lines[2].split()[:5] == ["feed", "3", "0", "3", "0"]
+    assert lines[-1].startswith("weights store: read ")
+
+    _, out, _ = run("get", "feed", "--json")
+    assert json.loads(out)["scales"] == {"exposure": 3.0, "click": 3.0, "conversion": 0.0}
+
+    for words, says in (
+        (["get", "sidebar"], "error: scenario: expected one of default, feed, got 'sidebar'"),
+        ([*SET, "click=1"], "error: weights.exposure: expected a number, got None"),
+        ([*SET, "click=1", "click=2"], "error: expected each stage once"),
+        ([*SET, "exposure=nan", "click=1", "conversion=1"], "error: weights.exposure: expected"),
+        (["rollback", "feed", "--to", "9", "--reason", "x"], "error: to_version: expected a ver"),
+    ):
+        code, out, err = run(*words)
+        assert (code, out) == (2, "")
+        assert err.startswith(says)
+
+    _, out, _ = run("history", "default")
+    assert out == "never set: the bundle's default is in force\n"
+
+
+def test_a_service_that_is_away_is_exit_code_1_with_a_way_out(capsys):
+    assert ops.main(["list", "--url", "http://127.0.0.1:1"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: http://127.0.0.1:1: ")
+    assert "--url or CSMF_URL" in error
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["set", "feed", "click"], ["set", "feed", "click=1"], ["rollback", "feed"]]
+)
+def test_an_incomplete_command_is_exit_code_2(words, capsys):
+    with pytest.raises(SystemExit) as left:
+        ops.main(words)
+    assert left.value.code == 2
+    assert "usage: csmf-weights" in capsys.readouterr().err
+
+
+def test_tables_align_numbers_to_the_right_and_text_to_the_left():
+    rows = [("name", "weight"), ("a", "1.5"), ("long name", "-"), ("b", "1e+06")]
+    assert table(rows).splitlines() == [
+        "name       weight",
+        "a             1.5",
+        "long name       -",
+        "b           1e+06",
+    ]
