@@ -20,14 +20,11 @@ from torch import Tensor
 
 from bundle.manifest import StageCertificate
 from training.data import TrainingData
+from training.errors import CertificateError
 from training.model import TwoTower
 from training.ownership import owned_parameters
 
 PROBES = 64
-
-
-class CertificateError(Exception):
-    """A later stage changed an earlier one: a defect of the code, never of the input."""
 
 
 def certify(

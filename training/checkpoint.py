@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,12 @@ from torch import nn
 
 from bundle.files import write_atomically
 from bundle.manifest import StageCertificate
+from training.errors import CheckpointError
 from training.model import TwoTower
 from training.ownership import owned_parameters, replace_entries
 
 Arrays = dict[str, NDArray[Any]]
 RECORD = "record"
-
-
-class CheckpointError(Exception):
-    """A checkpoint file that is not this run's."""
 
 
 @dataclass
@@ -69,7 +67,7 @@ def load_checkpoint(path: Path, model: TwoTower) -> tuple[Progress, Arrays]:
         record = json.loads(arrays.pop(RECORD).tobytes())
         for name, entries in owned_parameters(model):
             replace_entries(entries, _entries(arrays, name))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointError(
             f"{path}: not a checkpoint of this run ({error}); delete the file to start over"
         ) from error

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bundle.errors import BundleError
-from training.config import PRESETS, ConfigError, describe_config, load_config
+from training.config import PRESETS, describe_config, load_config
+from training.errors import BadInputError, DefectError
 from training.logs.errors import LogError
 
 
@@ -29,9 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("training").setLevel(logging.INFO)
     try:
         return command(words[1:]) if command else _train(words)
-    except (ConfigError, LogError, BundleError) as error:
+    except (BadInputError, LogError, BundleError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except DefectError as error:
+        print(f"error: {error}; nothing was released", file=sys.stderr)
+        return 1
 
 
 def _train(words: list[str]) -> int:
@@ -53,13 +57,9 @@ def _train(words: list[str]) -> int:
     )
     arguments = parser.parse_args(words)
     config = load_config(arguments.preset, arguments.config, arguments.set)
-    from training.run import BusyError, train_and_release  # noqa: PLC0415  (torch takes seconds)
+    from training.run import train_and_release  # noqa: PLC0415  (torch takes seconds)
 
-    try:
-        bundle = train_and_release(arguments.log, arguments.out, config)
-    except BusyError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    bundle = train_and_release(arguments.log, arguments.out, config)
     print(f"bundle {bundle.directory}")
     print(f"sha256 {bundle.sha256}")
     return 0

@@ -23,11 +23,9 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
+from training.errors import ConfigError
+
 Json = dict[str, Any]
-
-
-class ConfigError(Exception):
-    """A configuration that cannot be used; the text names the field and what was expected."""
 
 
 class _Settings(BaseModel):
@@ -175,7 +173,10 @@ class TrainConfig(_Settings):
 
     seed: int = Field(default=0, ge=0, description="of initial values, batches and negatives")
     threads: int = Field(
-        default=2, ge=1, description="torch threads; another number rounds differently"
+        default=1,
+        ge=1,
+        description="torch threads; another number rounds differently, and at these sizes a second "
+        "one gains little on an idle machine and loses much on a busy one",
     )
     checkpoint_every: int = Field(default=500, ge=1, description="steps between two checkpoints")
     weights: dict[str, float] | None = Field(

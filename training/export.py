@@ -28,16 +28,13 @@ from torch import Tensor, nn
 from bundle.features import Categorical, CategorySequence, Feature, FeatureSchema, Vector
 from bundle.towers import OUTPUT
 from bundle.towers import Tower as OnnxTower
+from training.errors import ExportError
 from training.model import Tower
 
 TOLERANCE = 1e-5
 PARITY_BATCHES = (1, 7, 1024)
 OPSET = 18
 INNER = "/"  # starts the name of every inner value; no feature's name can
-
-
-class ExportError(Exception):
-    """An exported tower that does not compute what the trained one does."""
 
 
 class _Exported(nn.Module):

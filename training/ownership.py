@@ -28,7 +28,7 @@ ByOwner = list[Tensor]
 def owned_parameters(network: nn.Module) -> Iterator[tuple[str, nn.ParameterList]]:
     """Every parameter of `network` as (name, one entry per owner)."""
     for name, module in network.named_modules():
-        if isinstance(module, nn.ParameterList):
+        if isinstance(module, nn.ParameterList) and len(module):
             yield name, module
 
 

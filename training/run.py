@@ -24,8 +24,9 @@ from bundle.store import Bundle, read_bundle, seal_bundle, staged_bundle
 from bundle.towers import Tower as OnnxTower
 from bundle.weights import ObjectiveWeights, WeightsError
 from training.card import model_card
-from training.config import ConfigError, TrainConfig
+from training.config import TrainConfig
 from training.data import build_training_data, log_fingerprint
+from training.errors import BusyError, ConfigError
 from training.evaluate import evaluate, prepare_trial
 from training.export import check_parity, export_tower
 from training.logs.reader import Log, read_log
@@ -37,10 +38,6 @@ TRAINER = 1  # raised when a change of code changes what a configuration trains
 PAPER_WEIGHTS = (1.0, 1.8, 1.2)  # <k_d, k_o, k_r> of Sec. 5
 logger = logging.getLogger("training")
 Json = dict[str, Any]
-
-
-class BusyError(Exception):
-    """Another process works on this very run."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from training.checkpoint import (
 )
 from training.config import TrainConfig
 from training.data import TrainingData
+from training.errors import ConfigError
 from training.model import TwoTower
 from training.objective import stage_losses
 from training.ownership import freeze_all_but
@@ -55,6 +56,7 @@ class Trainer:
 
     def __init__(self, data: TrainingData, config: TrainConfig, checkpoint: Path) -> None:
         config.check_widths(len(data.stages))
+        _require_positives(data)
         self.data, self.config, self.checkpoint = data, config, checkpoint
         self.sizes = config.segment_sizes(len(data.stages))
         self.model = TwoTower(data.schema, config.model, config.seed)
@@ -133,6 +135,15 @@ class Trainer:
             certificates.append(certify(self.model, self.data, phase.stage, certificates))
         self.progress = Progress(self.progress.phase + 1, 0, certificates)
         save_checkpoint(self.checkpoint, self.model, None, self.progress)
+
+
+def _require_positives(data: TrainingData) -> None:
+    for stage, positives in zip(data.stages, data.positives, strict=True):
+        if not len(positives):
+            raise ConfigError(
+                f"stage {stage!r} has no positives in the training part of the log: train on a "
+                "longer log, split later (split.test_share), or leave the stage out of the cascade"
+            )
 
 
 def make_deterministic(threads: int) -> None:

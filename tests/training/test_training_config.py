@@ -1,0 +1,112 @@
+"""Settings: where they come from, and what a user is told about a wrong one."""
+
+import pytest
+
+from training.cascade import phases
+from training.cli import main
+from training.config import describe_config, even_sizes, load_config
+from training.errors import ConfigError
+
+
+def test_assignments_win_over_the_file_and_the_file_over_the_preset(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("seed: 4\npruning: {tau: 0.6}\nlast: {epochs: 9}\n")
+    config = load_config("paper", file, ["last.epochs=2", "last.learning_rate=1e-3"])
+    assert (config.seed, config.pruning.tau) == (4, 0.6)
+    assert (config.last.epochs, config.last.learning_rate) == (2, 1e-3)
+    assert config.last.batch_size == 256  # of the preset
+
+
+def test_the_paper_preset_has_the_papers_settings():
+    config = load_config("paper")
+    assert (config.model.dim, config.pruning.tau, config.margin.eta) == (64, 0.75, 1.8)
+    for stage in (config.first, config.middle, config.last):
+        assert (stage.batch_size, stage.learning_rate, stage.mixed_negatives) == (256, 1e-4, 0)
+    assert not config.recovery.nested
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("prunning.tau=1", ["prunning", "no such setting", "pruning.tau"]),
+        ("pruning.taux=1", ["pruning.taux", "no such setting", "pruning.tau_tables"]),
+        ("pruning.tau=1.5", ["pruning.tau", "less than 1", "1.5"]),
+        ("seed=two", ["seed", "integer", "two"]),
+        ("margin.form=both", ["margin.form", "signed", "both"]),
+        ("evaluation.ks=[50, 10]", ["evaluation.ks", "increase"]),
+        ("seed", ["--set", "key.path=value", "seed"]),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_was_expected(assignment, words):
+    with pytest.raises(ConfigError) as refused:
+        load_config(assignments=[assignment])
+    assert all(word in str(refused.value) for word in words), refused.value
+
+
+def test_segments_are_even_in_steps_of_four_or_as_given():
+    assert even_sizes(64, 3) == (24, 20, 20)
+    assert even_sizes(64, 5) == (16, 12, 12, 12, 12)
+    assert even_sizes(10, 3) == (4, 3, 3)
+    config = load_config(assignments=["model.segments=[30, 20, 14]"])
+    assert config.segment_sizes(3) == (30, 20, 14)
+    with pytest.raises(ConfigError, match=r"sum to model\.dim = 64"):
+        config.segment_sizes(2)
+
+
+def test_a_layer_narrower_than_the_cascade_is_refused():
+    with pytest.raises(ConfigError, match=r"model.columns: expected at least 3"):
+        load_config(assignments=["model.columns=2"]).check_widths(3)
+
+
+def test_the_cascade_trains_prunes_and_recovers_every_stage_but_the_last():
+    plan = phases(load_config(), ("exposure", "click", "conversion"))
+    assert [phase.name for phase in plan] == [
+        "exposure",
+        "exposure recovery",
+        "click",
+        "click recovery",
+        "conversion",
+    ]
+    assert [phase.prunes for phase in plan] == [True, False, True, False, False]
+    assert [phase.certifies for phase in plan] == [False, True, False, True, True]
+
+
+def test_only_nested_recovery_trains_the_freed_units():
+    names = ("exposure", "click")
+    nested = phases(load_config(), names)[1]
+    plain = phases(load_config(assignments=["recovery.nested=false"]), names)[1]
+    assert (list(nested.trainable), nested.widths) == ([0, 1], (1, 2))
+    assert (list(plain.trainable), plain.widths) == ([0], (1,))
+
+
+def test_every_setting_says_what_it_means():
+    described = list(describe_config())
+    assert len({key for key, _, _ in described}) == len(described)
+    for key, _, meaning in described:
+        assert meaning, key
+
+
+def test_the_config_command_lists_every_setting_with_its_default(capsys):
+    assert main(["config"]) == 0
+    printed = capsys.readouterr().out
+    for key, default, meaning in describe_config():
+        assert f"{key} = {default}" in printed
+        assert meaning in printed
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--log", "nowhere", "--out", "out"],
+        ["--log", "nowhere", "--out", "out", "--set", "model.depth=3"],
+        ["--log", "nowhere", "--out", "out", "--preset", "best"],
+        ["--log", "nowhere", "--out", "out", "--config", "nowhere.yaml"],
+    ],
+)
+def test_bad_input_is_one_line_on_stderr_and_exit_code_2(words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1

@@ -1,0 +1,120 @@
+"""The losses, each held against a loop over plain floats."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from bundle.scoring import segment_scales
+from training.batches import BatchPlan, Draw
+from training.config import MarginConfig
+from training.losses import adaptive_margin, log_expected_count, sampled_softmax, with_margin
+from training.objective import stage_losses
+from training.pruning import prune
+
+RNG = np.random.default_rng(11)
+
+
+def naive_margin(delta, eta, sigma):
+    return delta + sigma if delta >= 0 else -delta * eta + sigma
+
+
+def test_sampled_softmax_keeps_the_positive_in_the_denominator():
+    positive, negatives = RNG.normal(size=4), RNG.normal(size=(4, 6))
+    expected = np.mean(
+        [
+            -math.log(math.exp(s) / (math.exp(s) + sum(math.exp(n) for n in row)))
+            for s, row in zip(positive, negatives, strict=True)
+        ]
+    )
+    found = sampled_softmax(torch.tensor(positive), torch.tensor(negatives))
+    assert float(found) == pytest.approx(expected)
+
+
+def test_a_masked_negative_counts_for_nothing():
+    positive_B, negatives_BX = torch.tensor([1.0]), torch.tensor([[0.5, -torch.inf]])
+    expected = sampled_softmax(positive_B, negatives_BX[:, :1])
+    assert float(sampled_softmax(positive_B, negatives_BX)) == pytest.approx(float(expected))
+
+
+def test_the_margin_is_that_of_equation_7():
+    delta = RNG.normal(size=(3, 5))
+    expected = [[naive_margin(value, 1.8, 0.1) for value in row] for row in delta]
+    found = adaptive_margin(torch.tensor(delta), MarginConfig(eta=1.8, sigma=0.1))
+    np.testing.assert_allclose(expected, found)
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("none", [5.0, 5.0]),
+        ("literal", [5.0 - 2.0, 5.0 - 1.5 * 1.8]),
+        ("additive", [5.0 + 2.0, 5.0 + 1.5 * 1.8]),
+        ("signed", [5.0 - 2.0, 5.0 + 1.5 * 1.8]),
+    ],
+)
+def test_each_form_of_the_margin_moves_aligned_and_conflicting_pairs_its_own_way(form, expected):
+    negatives_BX, delta_BX = torch.full((1, 2), 5.0), torch.tensor([[2.0, -1.5]])
+    found = with_margin(negatives_BX, delta_BX, MarginConfig(form=form, eta=1.8))
+    assert found[0].tolist() == pytest.approx(expected)
+
+
+def test_expected_counts_add_the_batch_and_the_mixed_draws():
+    share_X, first_X = torch.tensor([0.1, 0.2]), torch.tensor([0.4, 0.05])
+    found = log_expected_count(share_X, 32, first_X, 100)
+    assert found.tolist() == pytest.approx([math.log(43.2), math.log(11.4)])
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2])
+def test_the_loss_of_a_stage_is_the_papers_sum_over_a_real_batch(model, config, data, stage):
+    """Every positive against every candidate, written out."""
+    sizes = (6, 5, 5)
+    while model.owners <= stage:
+        prune(model, config.pruning, stages=3, sizes=sizes, seed=0)
+    settings = config.stage(stage, 3)
+    batch = BatchPlan(data, stage, settings, config.sampling, Draw(1, 0))[0]
+    found = stage_losses(model, batch, stage, (stage + 1,), config.margin)[0]
+
+    users = [segment.detach().double().numpy() for segment in model.user(batch.users)]
+    items = [segment.detach().double().numpy() for segment in model.item(batch.items)]
+
+    def score(row, item, last):  # s_t = Σ_{u <= t} e_u·v_u
+        return sum(float(users[owner][row] @ items[owner][item]) for owner in range(last + 1))
+
+    def upstream(row, item):  # Σ_{t < stage} s_t
+        return sum(score(row, item, t) for t in range(stage))
+
+    shared, terms = batch.size + batch.mixed, []
+    own = batch.log_count_BH.shape[1]
+    for row in range(batch.size):
+        positive = score(row, row, stage) - float(batch.log_count_X[row])
+        denominator = math.exp(positive)
+        candidates = [(item, float(batch.log_count_X[item])) for item in range(shared)]
+        candidates += [
+            (shared + row * own + place, float(batch.log_count_BH[row, place]))
+            for place in range(own)
+        ]
+        for column, (item, log_count) in enumerate(candidates):
+            if batch.masked_BX[row, column]:
+                continue
+            margin = 0.0
+            if stage > 0:
+                margin = naive_margin(upstream(row, row) - upstream(row, item), 1.8, 0.0)
+            denominator += math.exp(score(row, item, stage) - log_count - margin)
+        terms.append(-math.log(math.exp(positive) / denominator))
+    assert float(found.detach()) == pytest.approx(np.mean(terms), rel=1e-5)
+
+
+def test_scaled_segments_give_the_weighted_sum_of_the_stages_scores(model, config, data):
+    """Eq. 8 on the trained side: what the service multiplies is what the stages add up to."""
+    while model.owners < 3:
+        prune(model, config.pruning, stages=3, sizes=(6, 5, 5), seed=0)
+    users, items = model.user(data.requests), model.item(data.items)
+    products = [user @ item.T for user, item in zip(users, items, strict=True)]
+    weights_S = np.array([1.0, 1.8, 1.2])
+    stage_scores = torch.cumsum(torch.stack(products), dim=0)
+    expected = sum(k * scores for k, scores in zip(weights_S, stage_scores, strict=True))
+    scales_S = segment_scales(weights_S)
+    found = sum(scale * product for scale, product in zip(scales_S, products, strict=True))
+    torch.testing.assert_close(expected, found, rtol=1e-5, atol=1e-5)

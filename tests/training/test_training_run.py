@@ -1,0 +1,240 @@
+"""Whole runs: from a log to a sealed bundle, the same one however often the run is killed."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from conftest import TINY
+
+from bundle.manifest import StageCertificate
+from bundle.scoring import objective_scores
+from bundle.store import read_bundle
+from bundle.towers import open_item_tower, open_user_tower
+from training.certificate import certify
+from training.cli import main
+from training.config import load_config
+from training.data import build_training_data
+from training.errors import CertificateError, CheckpointError, ConfigError, ExportError
+from training.export import check_parity, export_tower, random_inputs
+from training.logs.reader import read_log
+from training.ownership import owned_parameters
+from training.run import default_weights, run_identity, train_and_release
+from training.trainer import Trainer, make_deterministic
+
+ROOT = Path(__file__).parents[2]
+
+
+class Silent:
+    """A watcher that can stop a run after a number of steps, as a kill would."""
+
+    def __init__(self, stop_after=None):
+        self.left = stop_after
+
+    def start(self, phase, steps, done):
+        pass
+
+    def step(self, loss, examples):
+        assert np.isfinite(loss)
+        if self.left is not None:
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+
+    def end(self):
+        pass
+
+
+def parameters_of(trainer):
+    return {
+        f"{name}.{owner}": entry.detach().numpy().copy()
+        for name, entries in owned_parameters(trainer.model)
+        for owner, entry in enumerate(entries)
+    }
+
+
+@pytest.fixture(scope="module")
+def released(log, tmp_path_factory):
+    """One undisturbed run of the tiny log."""
+    out = tmp_path_factory.mktemp("releases")
+    words = [word for setting in TINY for word in ("--set", setting)]
+    assert main(["--log", str(log), "--out", str(out), *words]) == 0
+    (directory,) = (path for path in out.iterdir() if not path.name.startswith("."))
+    return read_bundle(directory)
+
+
+def test_a_cascade_of_five_trains_to_a_sealed_bundle(make_log, config, tmp_path):
+    bundle = train_and_release(make_log(5), tmp_path / "releases", config)
+    assert (len(bundle.segments.names), bundle.segments.dim) == (5, 16)
+    assert [each.stage for each in bundle.manifest.certificates] == list(bundle.segments.names)
+    assert bundle.manifest.weights.values == (1.0,) * 5
+
+
+def test_a_cascade_of_two_without_exposures_trains_to_a_sealed_bundle(make_log, config, tmp_path):
+    """The first stage is then a click, every event is one, and all negatives are in-batch."""
+    directory = make_log(2)
+    events = pl.read_parquet(directory / "events.parquet")
+    events.filter("exposed").write_parquet(directory / "events.parquet")
+    bundle = train_and_release(directory, tmp_path / "releases", config)
+    assert (len(bundle.segments.names), bundle.segments.dim) == (2, 16)
+
+
+def test_pruning_decides_the_segments_of_the_paper_preset(data, tmp_path):
+    trainer = Trainer(data, load_config("paper", None, TINY), tmp_path / "checkpoint.npz")
+    trainer.config = trainer.config.model_copy(
+        update={"model": trainer.config.model.model_copy(update={"segments": "cpp"})}
+    )
+    trainer.run(Silent())
+    assert trainer.segments.dim == 16
+    assert len(trainer.progress.certificates) == 3
+
+
+def test_a_log_whose_stage_has_no_positives_is_refused_before_training(make_log, config, tmp_path):
+    directory = make_log(3)
+    events = pl.read_parquet(directory / "events.parquet")
+    events.with_columns(converted=pl.lit(value=False)).write_parquet(directory / "events.parquet")
+    data = build_training_data(read_log(directory), min_count=1)
+    with pytest.raises(ConfigError, match="'conversion' has no positives"):
+        Trainer(data, config, tmp_path / "checkpoint.npz")
+
+
+def test_weights_that_name_another_cascade_are_refused():
+    config = load_config(assignments=["weights={click: 1, buy: 2}"])
+    with pytest.raises(ConfigError, match="buy"):
+        default_weights(config, ("exposure", "click", "conversion"))
+
+
+def test_the_bundle_says_how_good_it_is_per_list_and_objective(released):
+    evaluation = json.loads((released.directory / "evaluation.json").read_text())
+    assert set(evaluation["lists"]) == {
+        "exposure score",
+        "click score",
+        "conversion score",
+        "fused",
+    }
+    for judged in evaluation["lists"].values():
+        for stage in released.segments.names:
+            recall = judged[stage]["all"]["recall@10"]
+            assert 0 <= recall["macro"] <= 1
+            assert set(judged[stage]["seen_items"]) == set(judged[stage]["all"])
+    assert 0 < evaluation["objectives"]["click"]["item_coverage"] <= 1
+    assert evaluation["parity_max_abs_error"] <= 1e-5
+
+
+def test_the_default_weights_of_three_stages_are_the_papers(released):
+    assert released.manifest.weights.values == (1.0, 1.8, 1.2)
+
+
+def test_no_path_clock_or_tool_version_enters_the_bundle(released):
+    for file in released.directory.iterdir():
+        content = file.read_bytes()
+        for word in (b"site-packages", str(ROOT).encode(), b"/tmp/", b"stack_trace", b"pkg.torch"):
+            assert word not in content, (file.name, word)
+
+
+def test_the_same_command_again_says_that_the_run_is_released(released, log, capsys):
+    words = [word for setting in TINY for word in ("--set", setting)]
+    out = released.directory.parent
+    assert main(["--log", str(log), "--out", str(out), *words]) == 0
+    assert f"sha256 {released.sha256}" in capsys.readouterr().out
+
+
+def test_another_seed_is_another_run(released, log, config):
+    named = [
+        run_identity(read_log(log), log, config.model_copy(update={"seed": seed}))
+        for seed in (0, 1)
+    ]
+    assert released.manifest.run_id == named[0] != named[1]
+
+
+def test_the_released_towers_compute_what_was_trained(released, log, config, data):
+    users = random_inputs(released.schema.user, released.schema, rows=5, seed=1)
+    items = random_inputs(released.schema.item, released.schema, rows=9, seed=2)
+    users_BM, items_NM = (
+        tower.embed({name: array.numpy() for name, array in inputs.items()})
+        for tower, inputs in (
+            (open_user_tower(released), users),
+            (open_item_tower(released), items),
+        )
+    )
+    scores_SBN = objective_scores(users_BM, np.stack([items_NM] * 5), released.segments)
+    np.testing.assert_allclose(users_BM @ items_NM.T, scores_SBN[-1], rtol=1e-4, atol=1e-5)
+
+
+def test_an_export_that_differs_from_torch_is_refused(model, data, tmp_path):
+    path, schema = tmp_path / "item_tower.onnx", data.schema
+    export_tower(model.item, schema.item, schema, path)
+    assert check_parity(model.item, schema.item, schema, data.items, path) <= 1e-5
+    model.item.dense[-1].biases[0].data += 1e-3
+    with pytest.raises(ExportError, match="differs from torch"):
+        check_parity(model.item, schema.item, schema, data.items, path)
+
+
+@pytest.mark.parametrize("stop_after", [1, 7, 8, 20, 26, 33])
+def test_a_run_stopped_at_any_step_resumes_to_the_same_bits(data, config, tmp_path, stop_after):
+    make_deterministic(1)
+    config = config.model_copy(update={"checkpoint_every": 3})
+    undisturbed = Trainer(data, config, tmp_path / "one.npz")
+    undisturbed.run(Silent())
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(data, config, tmp_path / "two.npz").run(Silent(stop_after))
+    resumed = Trainer(data, config, tmp_path / "two.npz")
+    resumed.run(Silent())
+    expected, found = parameters_of(undisturbed), parameters_of(resumed)
+    assert expected.keys() == found.keys()
+    assert all(np.array_equal(expected[name], found[name]) for name in expected)
+    assert undisturbed.progress.certificates == resumed.progress.certificates
+
+
+def test_three_kills_leave_the_bundle_of_an_undisturbed_run(log, tmp_path, capfd):
+    words = [word for setting in (*TINY, "checkpoint_every=5") for word in ("--set", setting)]
+    words += ["--set", "first.epochs=20", "--set", "last.epochs=20"]
+    assert main(["--log", str(log), "--out", str(tmp_path / "quiet"), *words]) == 0
+    undisturbed = capfd.readouterr().out.splitlines()[-1]
+
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "training.cli", "--log", str(log), "--out", str(out), *words]
+    chance = random.Random(1)
+    for _ in range(3):
+        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+            wait_for_news(out / ".training", process)
+            time.sleep(chance.uniform(0, 0.15))
+            process.send_signal(signal.SIGKILL)
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert finished.stdout.splitlines()[-1] == undisturbed
+    assert not list(out.glob(".staging-*"))
+
+
+def wait_for_news(work, process):
+    """Return once the run under `work` has written a checkpoint, or has ended."""
+
+    def newest():
+        return max((path.stat().st_mtime_ns for path in work.glob("*/checkpoint.npz")), default=0)
+
+    before = newest()
+    while newest() == before and process.poll() is None:
+        time.sleep(0.01)
+
+
+def test_a_damaged_checkpoint_is_named_with_the_remedy(data, config, tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    path.write_bytes(b"PK\x03\x04 half a file")
+    with pytest.raises(CheckpointError, match="delete the file to start over"):
+        Trainer(data, config, path)
+
+
+def test_a_stage_that_changed_its_upstream_gets_no_certificate(data, config, tmp_path):
+    trainer = Trainer(data, config, tmp_path / "checkpoint.npz")
+    first = certify(trainer.model, data, 0, [])
+    assert isinstance(certify(trainer.model, data, 0, [first]), StageCertificate)
+    bias = trainer.model.item.dense[0].biases[0]
+    bias.data[0] = torch.nextafter(bias.data[0], torch.tensor(1.0))
+    with pytest.raises(CertificateError, match="upstream stage 'exposure'"):
+        certify(trainer.model, data, 0, [first])
