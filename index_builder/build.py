@@ -35,6 +35,7 @@ from index_builder.cells import BLOCK, InvertedFile, fill_cells, train_centroids
 from index_builder.encode import encode_items, encode_users
 from index_builder.golden import golden_set
 from index_builder.grid import weight_directions
+from index_builder.latency import search_milliseconds
 from index_builder.progress import Phases
 from index_builder.tables import Catalogue, Record, open_catalogue, sample_users
 
@@ -65,11 +66,12 @@ class Inputs:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What was built: the manifest, where it lies, and the seconds each phase took."""
+    """What was built: manifest, place, seconds per phase, milliseconds per search and length."""
 
     manifest: IndexManifest
     directory: Path
     seconds: dict[str, float]
+    search_ms: dict[int, float]
 
 
 def build_index(release: Path, log: Path, settings: BuildSettings) -> BuildReport:
@@ -90,7 +92,8 @@ def build_index(release: Path, log: Path, settings: BuildSettings) -> BuildRepor
             inverted = _cluster(inputs, items_NM, settings, phases)
             effort = _calibrate(inputs, inverted, items_NM, users_BM, settings, phases)
         with phases("seal"):
-            _write_faiss(inverted, items_NM, staging / "items.faiss")
+            index = inverted.faiss_index if inverted else _exact_index(items_NM)
+            faiss.write_index(index, str(staging / "items.faiss"))
             manifest = IndexManifest(
                 build_id=build_id,
                 run_id=inputs.bundle.manifest.run_id,
@@ -104,7 +107,11 @@ def build_index(release: Path, log: Path, settings: BuildSettings) -> BuildRepor
                 files=index_files(staging),
             )
             seal_index(staging, manifest)
-    return BuildReport(manifest, inputs.bundle.directory / "index" / build_id, phases.seconds)
+    directory = inputs.bundle.directory / "index" / build_id
+    default_S = inputs.bundle.manifest.weights.as_array()
+    queries_BM = scale_query(users_BM, default_S, inputs.bundle.segments)
+    milliseconds = search_milliseconds(index, effort, queries_BM, default_S)
+    return BuildReport(manifest, directory, phases.seconds, milliseconds)
 
 
 def read_inputs(release: Path, log: Path, settings: BuildSettings) -> Inputs:
@@ -177,14 +184,11 @@ def _calibrate(
         return calibrate(inverted, items_NM, users_BM, directions_GS, segments, target, progress)
 
 
-def _write_faiss(inverted: InvertedFile | None, items_NM: Floats, path: Path) -> None:
-    if inverted is not None:
-        faiss.write_index(inverted.faiss_index, str(path))
-        return
+def _exact_index(items_NM: Floats) -> faiss.IndexFlatIP:
     index = faiss.IndexFlatIP(items_NM.shape[1])
     for start in range(0, len(items_NM), BLOCK):
         index.add(np.ascontiguousarray(items_NM[start : start + BLOCK]))
-    faiss.write_index(index, str(path))
+    return index
 
 
 def vector_facts(

@@ -20,14 +20,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from bundle.effort import EffortMap, EffortPoint
 from bundle.scoring import exact_top_k, scale_query
 from bundle.segments import Segments
-from index_builder.cells import InvertedFile
+from index_builder.cells import InvertedFile, visiting
 from index_builder.errors import BelowTargetError
 from index_builder.progress import Progress
 
@@ -144,8 +143,9 @@ def _measured_recall(
     scores_BK: Floats,
     effort: int,
 ) -> float:
-    parameters = faiss.SearchParametersIVF(nprobe=effort)  # type: ignore[call-arg]  # stub lags
-    _, found_BK = inverted.faiss_index.search(queries_BM, scores_BK.shape[1], params=parameters)
+    _, found_BK = inverted.faiss_index.search(
+        queries_BM, scores_BK.shape[1], params=visiting(effort)
+    )
     return recall_by_score(found_BK, scores_BK, queries_BM, items_NM)
 
 
@@ -169,7 +169,10 @@ def _depths(
     order_BC = np.argsort(-(queries_BM @ inverted.means_CM.T), axis=1, kind="stable")
     ranks_BC = np.empty_like(order_BC)
     np.put_along_axis(ranks_BC, order_BC, np.arange(order_BC.shape[1])[None, :], axis=1)
-    return np.take_along_axis(ranks_BC, inverted.cells_N[rows_BK].astype(np.int64), axis=1) + 1
+    cells_BK = inverted.cells_N[rows_BK].astype(np.int64)
+    depths_BK: NDArray[np.int64] = np.take_along_axis(ranks_BC, cells_BK, axis=1) + 1
+    depths_BK[~queries_BM.any(axis=1)] = 1  # a query of zeros ranks nothing: any list will do
+    return depths_BK
 
 
 def _require_target(effort: EffortMap, target: Target, segments: Segments) -> None:

@@ -28,8 +28,9 @@ from index_builder.progress import Progress
 
 Floats = NDArray[np.float32]
 BLOCK = 65_536
-SAMPLE_PER_CELL = 64  # k-means sample; more moved recall by less than its noise
-ITERATIONS = 10
+# Four times the sample and twice the iterations saved 2 to 8 % of the visits, for three times the
+# seconds of k-means.
+SAMPLE_PER_CELL, ITERATIONS = 64, 10
 FP16_MAX = 65_504.0
 
 
@@ -57,7 +58,7 @@ def whitening(queries_QM: Floats) -> Floats:
     norms_Q1 = np.linalg.norm(queries_QM, axis=1, keepdims=True)
     power_M = np.square(queries_QM / np.maximum(norms_Q1, 1e-30), dtype=np.float64).mean(axis=0)
     # A dim that no query uses still separates nothing: keep it tiny, not zero.
-    whitening_M: Floats = np.sqrt(np.sqrt(np.maximum(power_M / power_M.mean(), 1e-6)))
+    whitening_M: Floats = np.sqrt(np.sqrt(np.maximum(power_M / max(power_M.mean(), 1e-30), 1e-6)))
     return whitening_M.astype(np.float32)
 
 
@@ -77,6 +78,13 @@ def train_centroids(items_NM: Floats, whitening_M: Floats, seed: int) -> Floats:
     )
     kmeans.train(items_NM[rows_B] * whitening_M)
     return np.asarray(kmeans.centroids, np.float32)
+
+
+def visiting(cells: int) -> faiss.SearchParameters:
+    """Parameters of a search that visits so many cells."""
+    parameters = faiss.SearchParametersIVF()
+    parameters.nprobe = cells
+    return parameters
 
 
 def fill_cells(

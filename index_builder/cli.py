@@ -70,6 +70,9 @@ def summary(report: BuildReport) -> str:
         f"items    {manifest.items:,} x {manifest.dim} dims, "
         f"{size / manifest.items:.0f} bytes per item in items.faiss",
         *_search_lines(report),
+        "search   "
+        + ", ".join(f"{ms:.3f} ms at k={k}" for k, ms in report.search_ms.items())
+        + " (median, one thread, default weights)",
         "time     "
         + ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in report.seconds.items()),
     ]

@@ -16,7 +16,7 @@ from bundle.weights import ObjectiveWeights
 from index_builder.tables import Record
 
 Floats = NDArray[np.float32]
-CASES, LENGTH = 16, 50
+CASES, LENGTH = 32, 50
 
 
 def golden_set(

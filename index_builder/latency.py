@@ -1,0 +1,51 @@
+"""How long one search takes here, one query at a time on one thread, as a server asks.
+
+For the person who reads the summary: never stored, since it belongs to this machine and moment.
+"""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.effort import EffortMap
+from index_builder.calibrate import list_lengths
+from index_builder.cells import visiting
+
+QUERIES = 100
+
+
+def search_milliseconds(
+    index: faiss.Index,
+    effort: EffortMap | None,
+    queries_BM: NDArray[np.float32],
+    weights_S: NDArray[np.float64],
+) -> dict[int, float]:
+    """Median milliseconds of a search, per list length."""
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        return {
+            k: _median(
+                index, queries_BM[:QUERIES], k, effort.lookup(weights_S, k) if effort else None
+            )
+            for k in list_lengths(index.ntotal)
+        }
+    finally:
+        faiss.omp_set_num_threads(threads)
+
+
+def _median(
+    index: faiss.Index, queries_BM: NDArray[np.float32], k: int, nprobe: int | None
+) -> float:
+    parameters = None if nprobe is None else visiting(nprobe)
+    seconds = []
+    for query_M in queries_BM:
+        start = time.perf_counter()
+        index.search(query_M[None], k, params=parameters)
+        seconds.append(time.perf_counter() - start)
+    return 1000 * median(seconds)
