@@ -1,7 +1,7 @@
 """How old may the weights of an answer be? Kept by what the service acknowledged.
 
 Decisions
-- A change counts from the moment its PUT was answered. Every request sent GRACE_S later or more,
+- A change counts from the moment its PUT was answered. Every request sent a grace later or more,
   by any user over any connection, must be answered with that version or a newer one. So each
   ranking request of a run is also a probe, and all workers are covered, whichever they are.
 - `seconds_until_visible` asks on fresh connections, all at once, as fast as each one answers, and
@@ -18,14 +18,14 @@ from urllib.parse import urlsplit
 
 import gevent
 
-GRACE_S = 0.1
 GIVE_UP_S = 5.0
 
 
 class Acknowledged:
     """Versions that the service acknowledged, per scenario, with the time of the answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, grace_s: float) -> None:
+        self._grace_s = grace_s
         self._changes: dict[str, list[tuple[float, int]]] = defaultdict(list)
 
     def add(self, scenario: str, version: int, at: float) -> None:
@@ -34,7 +34,7 @@ class Acknowledged:
 
     def due(self, scenario: str, sent_at: float) -> int:
         """The oldest version that a request sent at `sent_at` may be answered with."""
-        settled = (v for at, v in self._changes[scenario] if at + GRACE_S <= sent_at)
+        settled = (v for at, v in self._changes[scenario] if at + self._grace_s <= sent_at)
         return max(settled, default=0)
 
 

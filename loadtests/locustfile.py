@@ -33,7 +33,7 @@ from locust.contrib.fasthttp import ResponseContextManager
 from locust.env import Environment
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSV
 
-from loadtests.freshness import GRACE_S, Acknowledged, Probe, seconds_until_visible
+from loadtests.freshness import Acknowledged, Probe, seconds_until_visible
 from loadtests.queries import (
     DEFAULT_SCENARIO,
     QueryMix,
@@ -64,6 +64,7 @@ def add_arguments(parser: LocustArgumentParser) -> None:
     add("--records", type=Path, default=Path("releases"), help="JSON lines, or releases directory")
     add("--rate", type=float, default=2.0, help="mean requests a second of each ranking stage")
     add("--seed", type=int, default=1, help="seed of the queries")
+    add("--grace-ms", type=float, default=100, help="old weights may be served for this long")
     add("--tables", type=Path, help="write results, failures and changes as CSV to this directory")
 
 
@@ -71,10 +72,11 @@ def add_arguments(parser: LocustArgumentParser) -> None:
 def prepare(environment: Environment, **_: object) -> None:
     """Read the records, learn the stages, make sure that the own scenarios exist."""
     options = environment.parsed_options
-    Shared.acknowledged = Acknowledged()
+    Shared.acknowledged = Acknowledged(options.grace_ms / 1000)
     try:
         Shared.records = read_records(options.records)
         _open_scenarios(f"{environment.host or RankingStage.host}/scenarios")
+        time.sleep(options.grace_ms / 1000)  # a scenario may be new to the other workers
     except (RecordsError, requests.RequestException, KeyError) as error:
         sys.exit(f"error: the load test cannot start: {error!r}")
 
@@ -87,7 +89,6 @@ def _open_scenarios(url: str) -> None:
     for name in sorted(set(OWN_SCENARIOS) - set(existing)):
         body = _change(existing[DEFAULT_SCENARIO], reason="scenario of the load test")
         requests.put(f"{url}/{name}/weights", json=body, timeout=10).raise_for_status()
-    time.sleep(2 * GRACE_S)  # a scenario is new to the other workers for as long as a change
 
 
 def _change(weights: dict[str, float], reason: str) -> dict[str, object]:

@@ -63,6 +63,10 @@ def _parser() -> argparse.ArgumentParser:
         "user records to ask with: a releases directory, whose golden set has some, "
         "or a JSON-lines file (default: %(default)s)"
     ))  # fmt: skip
+    add("--grace-ms", type=float, default=100, help=(
+        "a request sent this long after a change was acknowledged, or later, fails if it is "
+        "answered with older weights (default: %(default)s)"
+    ))  # fmt: skip
     add("--seed", type=int, default=1, help="seed of the queries (default: %(default)s)")
     add("--thresholds", type=Path, default=HERE / "thresholds.toml", help="pass thresholds")
     add("--out", type=Path, required=True, help="directory for the tables and the plot")
@@ -87,7 +91,8 @@ def _drive_locust(options: argparse.Namespace) -> None:
         # One more user than asked: the operator. All have arrived after two seconds.
         *("--users", str(options.users + 1), "--spawn-rate", str(options.users / 2 + 1)),
         *("--records", str(options.records), "--rate", str(options.rate)),
-        *("--seed", str(options.seed), "--tables", str(options.out)),
+        *("--seed", str(options.seed), "--grace-ms", str(options.grace_ms)),
+        *("--tables", str(options.out)),
         *("--csv", str(options.out / "locust"), "--csv-full-history"),
     ]
     print(f"load on {options.host}: {options.users} ranking stages for {options.duration}")

@@ -1,8 +1,8 @@
-"""A small HTTP service with the API that the load test drives, and one fault on demand.
+"""A small HTTP service with the API that the load test drives, and faults on demand.
 
 The real service has no switch for being late or wrong; a load test must be shown to notice both.
-FAULT: "" none, "late" new weights are served after 300 ms, "wrong" an item comes twice,
-"failing" every tenth answer is a 503.
+FAULTS: "late" new weights are served after a second, "wrong" an item comes twice, "failing" every
+tenth answer is a 503.
 """
 
 import itertools
@@ -12,8 +12,8 @@ import time
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
-FAULT = os.environ.get("FAULT", "")
-DELAY_S = 0.3 if FAULT == "late" else 0.0
+FAULTS = os.environ["FAULTS"].split()
+DELAY_S = 1.0 if "late" in FAULTS else 0.0
 STAGES = ("exposure", "click", "conversion")
 
 app = FastAPI()
@@ -44,12 +44,12 @@ async def set_weights(name: str, change: dict):
 
 @app.post("/retrieve")
 async def retrieve(query: dict):
-    if FAULT == "failing" and next(requests) % 10 == 0:
+    if "failing" in FAULTS and next(requests) % 10 == 0:
         return JSONResponse({"error": "out of order"}, status_code=503)
     excluded = set(query.get("exclude", ()))
     ids = [f"i{n}" for n in range(query["k"] + len(excluded)) if f"i{n}" not in excluded]
     ids = ids[: query["k"]]
-    if FAULT == "wrong":
+    if "wrong" in FAULTS:
         ids[-1] = ids[0]
     scores = [float(-rank) for rank in range(len(ids))]
     answer = {"item_ids": ids, "scores": scores, "scenario": query["scenario"]}

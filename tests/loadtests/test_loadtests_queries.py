@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from loadtests.freshness import GRACE_S, Acknowledged
+from loadtests.freshness import Acknowledged
 from loadtests.queries import K_SHARES, QueryMix, RecordsError, find_fault, read_records
 
 STAGES = ("exposure", "click")
@@ -91,10 +91,10 @@ def test_a_file_without_usable_records_is_refused(tmp_path, text):
 
 
 def test_a_version_is_due_a_grace_after_its_acknowledgement_and_only_in_its_scenario():
-    acknowledged = Acknowledged()
+    acknowledged = Acknowledged(grace_s=0.1)
     acknowledged.add("feed", version=3, at=10.0)
     acknowledged.add("feed", version=4, at=20.0)
-    assert acknowledged.due("feed", sent_at=10.0 + GRACE_S / 2) == 0
-    assert acknowledged.due("feed", sent_at=10.0 + GRACE_S) == 3
-    assert acknowledged.due("feed", sent_at=20.0 + GRACE_S) == 4
-    assert acknowledged.due("default", sent_at=20.0 + GRACE_S) == 0
+    assert acknowledged.due("feed", sent_at=10.05) == 0
+    assert acknowledged.due("feed", sent_at=10.2) == 3
+    assert acknowledged.due("feed", sent_at=20.2) == 4
+    assert acknowledged.due("default", sent_at=20.2) == 0
