@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bundle.errors import BundleError
 from training.config import PRESETS, describe_config, load_config
-from training.errors import BadInputError, DefectError
+from training.errors import BadInputError, ConfigError, DefectError
 from training.logs.errors import LogError
 
 
@@ -75,7 +75,30 @@ def _config(words: list[str]) -> int:
     return 0
 
 
-_COMMANDS = {"config": _config}
+def _sweep(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="csmf-train sweep",
+        description="Judge one release under many weights; writes sweep.csv and sweep.png.",
+    )
+    parser.add_argument("release", type=Path, help="directory of the bundle")
+    parser.add_argument("--log", type=Path, required=True, help="the log it was trained on")
+    parser.add_argument("--out", type=Path, required=True, help="directory to write to")
+    parser.add_argument("--steps", type=int, default=10, help="weights per leg (default: 10)")
+    parser.add_argument("--k", type=int, default=50, help="list length (default: 50)")
+    arguments = parser.parse_args(words)
+    for option in ("steps", "k"):
+        if getattr(arguments, option) < 1:
+            raise ConfigError(f"--{option}: expected at least 1, got {getattr(arguments, option)}")
+    from training.sweep import sweep  # noqa: PLC0415  (matplotlib takes a second)
+
+    for file in sweep(
+        arguments.release, arguments.log, arguments.out, arguments.steps, arguments.k
+    ):
+        print(file)
+    return 0
+
+
+_COMMANDS = {"config": _config, "sweep": _sweep}
 
 
 if __name__ == "__main__":
