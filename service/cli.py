@@ -17,9 +17,11 @@ import logging
 import logging.config
 import os
 import signal
+import socket
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
@@ -110,11 +112,27 @@ def _problem(settings: Settings) -> str | None:
     from service.weights.store import StoreUnavailableError  # noqa: PLC0415
 
     try:
-        load_snapshot(settings.releases)
-        open_store(settings).close()
+        with _listening(settings):
+            load_snapshot(settings.releases)
+            open_store(settings).close()
     except (BundleError, GoldenCheckError, StoreUnavailableError, RuntimeError, OSError) as error:
         return " ".join(str(error).split())
     return None
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[None]:
+    """Hold the port while the rest is checked; an OSError that names it if it is taken."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        taken = socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(
+            f"--port: cannot listen on {settings.host}:{settings.port}: {reason}"
+        ) from None
+    with taken:
+        yield
 
 
 def _serve(settings: Settings) -> None:
@@ -131,6 +149,7 @@ def _serve(settings: Settings) -> None:
         log_config=log_config(settings.log_level),
         log_level=settings.log_level,
         timeout_graceful_shutdown=settings.drain_s,
+        timeout_worker_healthcheck=60,  # reading a large vocabulary may hold a worker for seconds
     )
 
 

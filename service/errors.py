@@ -8,8 +8,10 @@ Decisions
 
 from __future__ import annotations
 
+import json
 import logging
 import math
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -30,7 +32,7 @@ from service.weights.store import (
 
 log = logging.getLogger(__name__)
 
-SHOWN = 200  # characters of a refused value
+SHOWN = 200  # characters of a field, a refused value or an expectation
 LARGEST_JSON_INTEGER = 2**53
 
 Json = None | bool | int | float | str
@@ -49,13 +51,14 @@ class ApiError(Exception):
 
     def response(self) -> Response:
         """The refusal as sent; 503 asks the client to come back in a second."""
-        where, value = f"{self.field}: " if self.field else "", shown(self.value)
+        field, value, expected = _text(self.field), shown(self.value), _text(self.expected)
+        got = "nothing" if value is None else repr(value)
         detail: dict[str, object] = {
             "code": self.code,
-            "field": self.field,
+            "field": field,
             "value": value,
-            "expected": self.expected,
-            "message": f"{where}expected {self.expected}, got {value!r}",
+            "expected": expected,
+            "message": f"{field}: expected {expected}, got {got}".removeprefix(": "),
         }
         if self.current:
             detail["current"] = self.current.model_dump(mode="json")
@@ -76,9 +79,20 @@ def shown(value: object) -> Json:
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
-    text = value if isinstance(value, str) else repr(value)
-    text = text.encode("utf-8", "replace").decode()
+    return _text(value if isinstance(value, str) else _json(value))
+
+
+def _text(text: str) -> str:
+    """Text that any JSON writer takes, also if a client sent half a surrogate pair as a key."""
+    text = text[: SHOWN + 1].encode("utf-8", "replace").decode()
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):  # an integer or a nesting beyond what can be written
+        return f"a {type(value).__name__}"
 
 
 def install_handlers(app: FastAPI) -> None:
@@ -131,7 +145,7 @@ def _refusal(error: Exception) -> ApiError:  # noqa: PLR0911 - one return per ki
         case StoreUnavailableError():
             log.warning("weights store: %s", error)
             expected = "a weights store that answers; weights in force are unchanged, try again"
-            return ApiError(503, "store_unavailable", "", str(error), expected)
+            return ApiError(503, "store_unavailable", "", "no answer", expected)
         case OverloadedError():
             return ApiError(503, "overloaded", "", str(error), "fewer requests at once")
         case _:  # Starlette raises it again after answering, so it is logged with its traceback
@@ -154,7 +168,7 @@ def _invalid(error: RequestValidationError) -> ApiError:
         return ApiError(422, "invalid_value", field, None, "a value: this field is required")
     if kind == "extra_forbidden":
         return ApiError(422, "unknown_field", field, value, "one of the fields listed in /docs")
-    expected = first["msg"].removeprefix("Input should be ")
+    expected = re.sub(r"^\w+ should (?!be )", "to ", first["msg"].removeprefix("Input should be "))
     return ApiError(422, "invalid_value", field, value, expected)
 
 

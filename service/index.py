@@ -14,7 +14,7 @@ Dimension letters: M vector dims, N items, K retrieved, S stages, X excluded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import faiss
@@ -74,16 +74,17 @@ class ItemIndex:
 
     def _efforts(
         self, weights_S: NDArray[np.float64], k: int, fetch: int
-    ) -> list[faiss.SearchParameters | None]:
+    ) -> Iterator[faiss.SearchParameters | None]:
         """The measured effort, then doublings of it up to all cells."""
         if self.effort is None:
-            return [None]
+            yield None
+            return
         longest = self.effort.k[-1]
-        nprobe = self.effort.lookup(weights_S, fetch if k > longest else min(fetch, longest))
-        efforts = [nprobe]
-        while efforts[-1] < self.effort.cells:
-            efforts.append(min(2 * efforts[-1], self.effort.cells))
-        return [_visiting(cells) for cells in efforts]
+        cells = self.effort.lookup(weights_S, fetch if k > longest else min(fetch, longest))
+        yield _visiting(cells)
+        while cells < self.effort.cells:
+            cells = min(2 * cells, self.effort.cells)
+            yield _visiting(cells)
 
 
 def _visiting(cells: int) -> faiss.SearchParameters:

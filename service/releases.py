@@ -67,11 +67,12 @@ class SnapshotHolder:
         try:
             current = read_current(self._releases)
         except (BundleError, OSError) as error:
-            self._note_failure("CURRENT", error)
+            if self._due("CURRENT"):
+                self._note_failure("CURRENT", error)
             return
         if current == self.snapshot.current:
             self._note_success()
-        elif self._due(current):
+        elif self._due(_name(current)):
             self._load(current)
 
     def _load(self, current: Current) -> None:
@@ -86,26 +87,20 @@ class SnapshotHolder:
         self._on_load(snapshot)
         log.info("now serving %s, loaded in %.1f s", _name(current), time.monotonic() - began)
 
-    def _due(self, current: Current) -> bool:
-        what, when = self._failed
-        return what != _name(current) or time.monotonic() - when >= RETRY_S
+    def _due(self, what: str) -> bool:
+        """Whether to try, or to complain about, something that may have failed before."""
+        failed, when = self._failed
+        return failed != what or time.monotonic() - when >= RETRY_S
 
     def _note_failure(self, what: str, error: Exception) -> None:
-        if self._due_to_log(what):
-            log.error("cannot serve %s, still serving %s: %s", what, self._serving(), error)
+        log.error("cannot serve %s, still serving %s: %s", what, self.snapshot.name, error)
         self._failed = (what, time.monotonic())
         self._on_load(None)
-
-    def _due_to_log(self, what: str) -> bool:
-        return self._failed[0] != what or what != "CURRENT"
 
     def _note_success(self) -> None:
         if self._failed[0]:
             self._failed = ("", 0.0)
             self._on_load(self.snapshot)
-
-    def _serving(self) -> str:
-        return self.snapshot.name
 
 
 def load_snapshot(releases: Path, current: Current | None = None) -> Snapshot:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ class Retrieved:
     objective_scores: dict[str, Floats] | None  # per stage [K], not weighted
     unknown_features: list[str]  # names that the towers do not read
     unknown_categories: dict[str, int]  # feature → values outside its vocabulary
-    seconds: dict[str, float] = field(default_factory=dict)  # encode, tower, search
+    seconds: dict[str, float]  # encode, tower, search
 
 
 def retrieve(snapshot: Snapshot, query: Query) -> Retrieved:

@@ -20,8 +20,9 @@ ScenarioName = Annotated[
     StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$"),
     Field(description="Lower-case letters, digits, `_`, `.` and `-`; at most 64."),
 ]
-Author = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+ONE_LINE = r"^[^\x00-\x1f\x7f]+$"
+Author = Annotated[str, StringConstraints(strip_whitespace=True, pattern=ONE_LINE, max_length=100)]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, pattern=ONE_LINE, max_length=500)]
 
 
 class WeightsRecord(BaseModel):

@@ -61,9 +61,9 @@ def test_every_item_can_be_asked_for(inverted):
 def test_exclusions_alone_do_not_make_the_search_visit_every_cell(inverted):
     snapshot, _, _ = inverted
     longest = snapshot.index.effort.k[-1]
-    first = snapshot.index._efforts(PAPER, longest, longest + 900)[0]
+    first = next(snapshot.index._efforts(PAPER, longest, longest + 900))
     assert first.nprobe == snapshot.index.effort.lookup(PAPER, longest)
-    beyond = snapshot.index._efforts(PAPER, longest + 1, longest + 1)[0]
+    beyond = next(snapshot.index._efforts(PAPER, longest + 1, longest + 1))
     assert beyond.nprobe == snapshot.index.effort.cells
 
 

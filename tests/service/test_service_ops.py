@@ -66,7 +66,7 @@ def test_the_life_of_a_scenario_as_an_operator_sees_it(run):
 
     for words, says in (
         (["get", "sidebar"], "error: scenario: expected one of default, feed, got 'sidebar'"),
-        ([*SET, "click=1"], "error: weights.exposure: expected a number, got None"),
+        ([*SET, "click=1"], "error: weights.exposure: expected a number, got nothing"),
         ([*SET, "click=1", "click=2"], "error: expected each stage once"),
         ([*SET, "exposure=nan", "click=1", "conversion=1"], "error: weights.exposure: expected"),
         (["rollback", "feed", "--to", "9", "--reason", "x"], "error: to_version: expected a ver"),

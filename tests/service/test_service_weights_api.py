@@ -126,6 +126,8 @@ def test_reading_an_unknown_scenario_is_a_404_that_lists_the_others(client, path
         ({"weights": PAPER, "author": ""}, "author"),
         ({"weights": PAPER, "author": "  "}, "author"),
         ({"weights": PAPER, "author": None}, "author"),
+        ({"weights": PAPER, "author": "ana\u0000"}, "author"),
+        ({"weights": PAPER, "reason": "two\nlines"}, "reason"),
         ({"weights": PAPER, "reason": "x" * 501}, "reason"),
         ({"weights": PAPER, "expected_version": -1}, "expected_version"),
         ({"weights": PAPER, "version": 3}, "version"),
