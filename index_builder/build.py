@@ -37,21 +37,11 @@ from index_builder.golden import golden_set
 from index_builder.grid import weight_directions
 from index_builder.latency import search_milliseconds
 from index_builder.progress import Phases
+from index_builder.settings import BuildSettings
 from index_builder.tables import Catalogue, Record, open_catalogue, sample_users
 
 Floats = NDArray[np.float32]
 QUANTILES = (0, 0.01, 0.1, 0.5, 0.9, 0.99, 1)
-
-
-@dataclass(frozen=True)
-class BuildSettings:
-    """Settings of a build; the defaults are those of the command."""
-
-    target_recall: float = 0.95
-    max_effort: float = 0.25
-    exact_below: int = 20_000
-    users: int = 512
-    seed: int = 0
 
 
 @dataclass(frozen=True)

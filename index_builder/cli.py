@@ -1,6 +1,7 @@
 """`csmf-index`: build an index for a bundle, and publish the pair if asked to.
 
-Exit codes: 0 built (and published), 2 bad input, 3 recall below the target (nothing written).
+Exit codes: 0 built (and published), 1 the disk failed, 2 bad input, 3 recall below the target.
+Unless it is 0, no index was written and CURRENT is as before.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from index_builder.settings import BuildSettings
+
 if TYPE_CHECKING:
     from index_builder.build import BuildReport
 
-BAD_INPUT, BELOW_TARGET = 2, 3
+DISK_FAILED, BAD_INPUT, BELOW_TARGET = 1, 2, 3
+DEFAULTS = BuildSettings()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +39,7 @@ def _run(arguments: argparse.Namespace) -> int:
     # Imported only now: numpy and FAISS read the number of threads when they are loaded.
     from bundle.errors import BundleError  # noqa: PLC0415
     from bundle.store import publish  # noqa: PLC0415
-    from index_builder.build import BuildSettings, build_index  # noqa: PLC0415
+    from index_builder.build import build_index  # noqa: PLC0415
     from index_builder.errors import BelowTargetError, InputError  # noqa: PLC0415
 
     release = arguments.release.resolve()
@@ -58,6 +62,9 @@ def _run(arguments: argparse.Namespace) -> int:
     except BelowTargetError as error:
         print(f"error: {error}", file=sys.stderr)
         return BELOW_TARGET
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return DISK_FAILED
     return 0
 
 
@@ -110,30 +117,35 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--target-recall",
         type=_share,
-        default=0.95,
+        default=DEFAULTS.target_recall,
         help="mean recall that every weight direction must reach for lists up to 500 (%(default)s)",
     )
     add(
         "--max-effort",
         type=_share,
-        default=0.25,
+        default=DEFAULTS.max_effort,
         help="largest share of the cells a search may visit to reach it (%(default)s)",
     )
     add(
         "--exact-below",
         type=_count,
-        default=20_000,
+        default=DEFAULTS.exact_below,
         metavar="N",
         help="catalogues smaller than this get an exact index (%(default)s)",
     )
     add(
         "--users",
         type=_positive,
-        default=512,
+        default=DEFAULTS.users,
         metavar="N",
         help="requests drawn to shape the cells and to measure recall, half each (%(default)s)",
     )
-    add("--seed", type=_count, default=0, help="of k-means and of the users drawn (%(default)s)")
+    add(
+        "--seed",
+        type=_count,
+        default=DEFAULTS.seed,
+        help="of k-means and of the users drawn (%(default)s)",
+    )
     add("--threads", type=_positive, help="cores to use (default: all)")
     return parser
 

@@ -4,7 +4,8 @@ import pytest
 from support.release import Release, make_release
 
 from bundle.store import Index, read_index
-from index_builder.build import BuildSettings, build_index
+from index_builder.build import build_index
+from index_builder.settings import BuildSettings
 
 IVF = BuildSettings(exact_below=0, max_effort=0.9, users=300)
 

@@ -12,10 +12,11 @@ from support.release import SEGMENTS, make_release
 from bundle.effort import EffortMap
 from bundle.store import read_current, read_index, read_pair
 from bundle.towers import open_item_tower
-from index_builder.build import BuildSettings, build_index, read_inputs
+from index_builder.build import build_index, read_inputs
 from index_builder.cells import cell_count
 from index_builder.cli import main
 from index_builder.grid import weight_directions
+from index_builder.settings import BuildSettings
 
 
 def test_a_published_pair_is_readable_and_names_what_was_built(release, capsys):

@@ -8,9 +8,10 @@ from support.release import Release, make_release, user_records
 from bundle.scoring import exact_top_k, scale_query
 from bundle.segments import Segments
 from bundle.store import Index, read_index
-from index_builder.build import BuildSettings, build_index
+from index_builder.build import build_index
 from index_builder.calibrate import recall_by_score
 from index_builder.encode import encode_users
+from index_builder.settings import BuildSettings
 
 
 def open_as_a_server(index: Index) -> faiss.Index:
