@@ -127,7 +127,7 @@ def _listening(settings: Settings) -> Iterator[None]:
     try:
         taken = socket.create_server((settings.host, settings.port), family=family)
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = str(error.strerror or error).split(" (while")[0]  # Python adds the address again
         raise OSError(
             f"--port: cannot listen on {settings.host}:{settings.port}: {reason}"
         ) from None
