@@ -5,8 +5,9 @@ Decisions
   once, on this machine's processor and libraries.
 - Scores of the items found are compared with the builder's within a tolerance: float32 kernels
   differ between processors, a swapped tower or item table differs by far more.
-- Recall counts an item as found by its score, so that ties at the last place are fair, and may lie
-  a little below the builder's target, because the golden set is a small sample.
+- Recall counts an item as found by its score, so that ties at the last place are fair. It is 1 for
+  an exact index; otherwise it may lie a little below the builder's target, because the golden set
+  is a small sample.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class GoldenCheckError(Exception):
 def check_golden(snapshot: Snapshot) -> None:
     """Answer every golden query; raise GoldenCheckError on drifted scores or low recall."""
     effort = snapshot.index.effort
-    least = (effort.target_recall if effort else 1.0) - RECALL_SLACK
+    least = effort.target_recall - RECALL_SLACK if effort else 1.0
     recall = float(np.mean([_recall(snapshot, case) for case in snapshot.golden.cases]))
     if recall < least:
         raise GoldenCheckError(

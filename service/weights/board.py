@@ -79,6 +79,7 @@ class WeightsBoard:
             fetched = self._store.current()
             known = self.records
             self._warn_of_lost(known, fetched)
+            self._log_changes(known, fetched)
             self.records = MappingProxyType({**known, **fetched})
             self.refreshed_at = time.time()
             self._on_refresh(self.records)
@@ -113,6 +114,13 @@ class WeightsBoard:
         if not self._away:
             log.warning("weights store is away, last known weights stay in force: %s", error)
             self._away = True
+
+    def _log_changes(self, known: Records, fetched: Records) -> None:
+        for name, record in fetched.items():
+            if record != known.get(name):
+                weights = ", ".join(f"{stage}={k:g}" for stage, k in record.weights.items())
+                words = (name, record.version, record.author, weights, record.reason)
+                log.info("weights of %s: version %d by %s: %s (%s)", *words)
 
     def _warn_of_lost(self, known: Records, fetched: Records) -> None:
         lost = sorted(set(known) - set(fetched))

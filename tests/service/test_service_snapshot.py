@@ -146,7 +146,7 @@ def test_a_pair_whose_index_finds_other_items_fails_its_golden_queries(own_relea
     flat.add(-np.load(directory / "item_vectors.npy"))
     faiss.write_index(flat, str(directory / "items.faiss"))
     reseal(own_release, "b1")
-    with pytest.raises(GoldenCheckError, match=r"recall of at least 0\.950"):
+    with pytest.raises(GoldenCheckError, match=r"recall of at least 1\.000"):
         load_snapshot(own_release.releases)
 
 
