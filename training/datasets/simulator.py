@@ -17,7 +17,6 @@ Use: ``simulate(PRESETS["demo"], Path("demo/log"))``.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +24,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from tqdm import tqdm
 
 from training.datasets.behaviour import (
     Biases,
@@ -36,6 +34,7 @@ from training.datasets.behaviour import (
     sigmoid,
 )
 from training.datasets.ground_truth import F, Ints, World, draw_world
+from training.datasets.progress import in_batches
 from training.logs.spec import Features, ItemFeature, LogSpec, StageColumn, UserFeature
 from training.logs.writer import LogWriter
 
@@ -107,13 +106,10 @@ def simulate(settings: SimulatorSettings, out: Path) -> None:
     with LogWriter(out, _spec(settings)) as writer:
         writer.append("items", _items_table(world, ids))
         writer.append("users", _users_table(world, ids, world_rng))
-        with tqdm(total=settings.requests, unit="request", disable=not sys.stderr.isatty()) as bar:
-            for start in range(0, settings.requests, BATCH):
-                rows = range(start, min(start + BATCH, settings.requests))
-                requests, events = _batch(settings, world, biases, ids, recent_UL, rows, rng)
-                writer.append("requests", requests)
-                writer.append("events", events)
-                bar.update(len(rows))
+        for rows in in_batches(settings.requests, BATCH, "request"):
+            requests, events = _batch(settings, world, biases, ids, recent_UL, rows, rng)
+            writer.append("requests", requests)
+            writer.append("events", events)
 
 
 def _batch(
