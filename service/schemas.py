@@ -3,7 +3,7 @@
 Decisions
 - Types are not coerced ("5" is not 5) and unknown fields are refused: a misspelt `exclude` must not
   silently exclude nothing. Only inside `user` are unknown names served, and counted.
-- Bounds that an operator may set (k, list lengths) are checked in api.py, against the settings.
+- Bounds that an operator may set (k, list lengths) are checked in retrieve_api.py, by the settings.
 - Response models document the API; the hot path writes its columns directly.
 """
 
@@ -12,17 +12,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from service.weights.record import DEFAULT_SCENARIO, Author, Reason, ScenarioName, WeightsRecord
 
-EXAMPLE_WEIGHTS = {"exposure": 1.0, "click": 1.8, "conversion": 1.2}
 Weights = Annotated[
     dict[str, float],
     Field(
         description="One number >= 0 per stage of the cascade, not all zero. A cascade of three "
         "also takes the names k_d, k_o, k_r.",
-        examples=[EXAMPLE_WEIGHTS],
     ),
 ]
 ExpectedVersion = Annotated[
@@ -30,19 +28,39 @@ ExpectedVersion = Annotated[
     Field(ge=0, description="Change only if the scenario is at this version (0: never set)."),
 ]
 
+EXAMPLE_USER: dict[str, JsonValue] = {
+    "user_id": "u00014",
+    "hour": 8,
+    "recent_items": ["i0000083", "i0000271"],
+}
+EXAMPLE_WEIGHTS: dict[str, JsonValue] = {"exposure": 1.0, "click": 1.8, "conversion": 1.2}
+EXAMPLE_CHANGE: dict[str, JsonValue] = {
+    "author": "ana",
+    "reason": "more clicks",
+    "expected_version": 3,
+}
 
-class _Request(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+def _with_example(**example: JsonValue) -> ConfigDict:
+    """Strict and closed, and with an example that /docs fills in."""
+    return ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        json_schema_extra={"examples": [example]},
+    )
 
 
-class RetrieveRequest(_Request):
+class RetrieveRequest(BaseModel):
     """Who asks, under which scenario, and for how many items."""
+
+    model_config = _with_example(scenario="default", user=EXAMPLE_USER, k=10)
 
     scenario: ScenarioName = DEFAULT_SCENARIO
     user: dict[str, Any] = Field(
         description="Raw features by name, as in the training log. Missing and unknown ones are "
         "served; a value of the wrong type is refused.",
-        examples=[{"user_id": "u00014", "hour": 8, "recent_items": ["i0000083", "i0000271"]}],
     )
     k: int = Field(100, ge=1, description="Items wanted; at most the service's max_k.")
     exclude: list[str] = Field([], description="Item ids that must not be returned.")
@@ -73,8 +91,10 @@ class RetrieveResponse(BaseModel):
     unknown: Unknown | None = Field(None, description="Absent if everything was known.")
 
 
-class SetWeights(_Request):
+class SetWeights(BaseModel):
     """A scenario's next weights."""
+
+    model_config = _with_example(weights=EXAMPLE_WEIGHTS, **EXAMPLE_CHANGE)
 
     weights: Weights
     author: Author
@@ -82,8 +102,10 @@ class SetWeights(_Request):
     expected_version: ExpectedVersion = None
 
 
-class RollBack(_Request):
+class RollBack(BaseModel):
     """Make an older version's weights the next version."""
+
+    model_config = _with_example(to_version=1, **EXAMPLE_CHANGE)
 
     to_version: int = Field(ge=1)
     author: Author

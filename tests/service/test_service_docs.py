@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from service import cli, ops
+from service import cli, ops, schemas
 from service.app import create_app
 from service.settings import Settings, describe_settings, unknown_variables, variable
 from service.telemetry import AGE, AGE_HELP, Telemetry
@@ -87,6 +87,12 @@ def test_every_command_in_the_runbook_parses():
     for command in commands:
         words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', command)]
         ops._parser().parse_args(words)
+
+
+@pytest.mark.parametrize("model", [schemas.RetrieveRequest, schemas.SetWeights, schemas.RollBack])
+def test_the_examples_of_the_interactive_page_are_valid(model):
+    (example,) = model.model_json_schema()["examples"]
+    assert model.model_validate(example).model_dump(exclude_unset=True) == example
 
 
 def test_only_unknown_variables_with_the_prefix_are_reported():
