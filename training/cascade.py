@@ -1,4 +1,4 @@
-"""The cascade as data: which phases a run goes through, in which order (Algorithm of Sec. 4).
+"""The cascade as data: which phases a run goes through, in which order.
 
     first:   train ─► prune ─► recover ─► certify
     middle:  train ─► prune ─► recover ─► certify     (as many as the log declares)

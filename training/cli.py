@@ -3,6 +3,7 @@
     csmf-train --log DIR --out releases/ [--preset default|paper] [--config FILE] [--set key=value]
     csmf-train config                      every setting, its default, its meaning
     csmf-train sweep RELEASE --log DIR --out DIR
+    csmf-train compare RELEASE --log DIR --out FILE [--context FEATURE] [--recent FEATURE]
 
 Decisions: the bundle's directory and hash go to stdout, everything else to stderr; bad input is one
 line and exit code 2. Killed at any moment, the same command goes on where it was.
@@ -42,7 +43,7 @@ def _train(words: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="csmf-train",
         description="Train both towers through all stages of a log's cascade and release them.",
-        epilog="Also: csmf-train config; csmf-train sweep RELEASE --log DIR --out DIR.",
+        epilog="Also: csmf-train config, csmf-train sweep, csmf-train compare; each has --help.",
     )
     parser.add_argument("--log", type=Path, required=True, help="directory of the log")
     parser.add_argument("--out", type=Path, required=True, help="directory of releases")
@@ -98,7 +99,28 @@ def _sweep(words: list[str]) -> int:
     return 0
 
 
-_COMMANDS = {"config": _config, "sweep": _sweep}
+def _compare(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="csmf-train compare",
+        description="Judge one release beside popularity, recent items and co-occurrence.",
+    )
+    parser.add_argument("release", type=Path, help="directory of the bundle")
+    parser.add_argument("--log", type=Path, required=True, help="the log it was trained on")
+    parser.add_argument("--out", type=Path, required=True, help="Markdown file to write")
+    parser.add_argument("--context", help="request feature to filter by, such as the searched city")
+    parser.add_argument("--recent", help="request feature that lists the user's recent items")
+    parser.add_argument("--k", type=int, default=50, help="list length (default: 50)")
+    arguments = parser.parse_args(words)
+    if arguments.k < 1:
+        raise ConfigError(f"--k: expected at least 1, got {arguments.k}")
+    from training.compare import compare  # noqa: PLC0415  (only this command needs it)
+
+    options = {"context": arguments.context, "recent": arguments.recent, "k": arguments.k}
+    print(compare(arguments.release, arguments.log, arguments.out, **options), end="")
+    return 0
+
+
+_COMMANDS = {"config": _config, "sweep": _sweep, "compare": _compare}
 
 
 if __name__ == "__main__":

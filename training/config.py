@@ -107,7 +107,7 @@ class MarginConfig(_Settings):
 
 
 class PruningConfig(_Settings):
-    """Cumulative percentile-based pruning (Sec. 4.2) between two stages."""
+    """Cumulative percentile-based pruning (CPP) between two stages."""
 
     tau: float = Field(
         default=0.5, gt=0, lt=1, description="τ: share of a layer's information to prune"

@@ -28,6 +28,8 @@ from bundle.features import (
     Vector,
     build_vocabulary,
 )
+from bundle.towers import OUTPUT
+from training.logs.errors import LogError
 from training.logs.reader import Log
 from training.logs.spec import FeatureDeclaration
 
@@ -35,6 +37,7 @@ from training.logs.spec import FeatureDeclaration
 def fit_schema(log: Log, min_count: int) -> FeatureSchema:
     """Vocabularies and statistics of the training part."""
     spec = log.spec
+    _refuse_reserved_name(log)
     exposed = log.events.filter(spec.stage_columns[0])
     user_columns = columns_of(user_frame(log), spec.features.user)
     item_frame = exposed.select("item_id").join(log.items, on="item_id", maintain_order="left")
@@ -48,6 +51,18 @@ def fit_schema(log: Log, min_count: int) -> FeatureSchema:
         user=[_feature(each, user_columns[each.name]) for each in spec.features.user],
         item=[_feature(each, item_columns[each.name]) for each in spec.features.item],
     )
+
+
+def _refuse_reserved_name(log: Log) -> None:
+    features = log.spec.features
+    if any(each.name == OUTPUT for each in (*features.user, *features.item)):
+        raise LogError(
+            "log.yaml",
+            "features",
+            None,
+            f"a feature is called {OUTPUT!r}, which is the name of the towers' output",
+            "Rename the column, there and in its table",
+        )
 
 
 def encode_requests(

@@ -27,7 +27,7 @@ from bundle.weights import ObjectiveWeights
 from training.config import EvaluationConfig
 from training.encoding import encode_items, encode_requests
 from training.logs.reader import Log
-from training.metrics import Relevant, ranking_metrics
+from training.metrics import Relevant, Rows, ranking_metrics
 
 Json = dict[str, Any]
 EMBED_ROWS, SEARCH_ROWS = 1024, 256
@@ -54,6 +54,7 @@ class Trial:
     """Everything needed to judge any weights: vectors and positives."""
 
     segments: Segments
+    request_rows_Q: Rows  # of the later log
     users_QM: Floats
     items_NM: Floats
     objectives: dict[str, Objective]
@@ -61,13 +62,20 @@ class Trial:
 
     def judge(self, weights: ObjectiveWeights, *, covered: bool = True) -> Json:
         """Metrics of the list fused with `weights`, per objective."""
+        return self.measure(self.rank(weights), covered=covered)
+
+    def rank(self, weights: ObjectiveWeights) -> Rows:
+        """[Q, K] item rows of the lists fused with `weights`, best first."""
         queries_QM = scale_query(self.users_QM, weights.as_array(), self.segments)
-        ranked_QK = np.concatenate(
+        return np.concatenate(
             [
                 exact_top_k(queries_QM[start : start + SEARCH_ROWS], self.items_NM, self.ks[-1])[0]
                 for start in range(0, len(queries_QM), SEARCH_ROWS)
             ]
         )
+
+    def measure(self, ranked_QK: Rows, *, covered: bool = True) -> Json:
+        """Metrics of any lists, per objective; a row outside the catalogue is an empty place."""
         result: Json = {}
         for stage, objective in self.objectives.items():
             result[stage] = {"all": ranking_metrics(ranked_QK, objective.relevant, self.ks)}
@@ -91,6 +99,7 @@ def prepare_trial(
     items = encode_items(test, schema)
     return Trial(
         segments=segments,
+        request_rows_Q=request_rows,
         users_QM=_embed(towers[0], users.arrays),
         items_NM=_embed(towers[1], items.arrays),
         objectives=objectives,
@@ -101,10 +110,7 @@ def prepare_trial(
 def evaluate(trial: Trial, default: ObjectiveWeights) -> Json:
     """The figures of evaluation.json: each stage's own list, the fused list, a walk of weights."""
     stages = trial.segments.names
-    alone = {
-        stage: ObjectiveWeights.parse({each: float(each == stage) for each in stages}, stages)
-        for stage in stages
-    }
+    alone = {stage: alone_weights(stage, stages) for stage in stages}
     return {
         "catalogue_items": len(trial.items_NM),
         "objectives": {name: each.summary() for name, each in trial.objectives.items()},
@@ -114,6 +120,11 @@ def evaluate(trial: Trial, default: ObjectiveWeights) -> Json:
         },
         "walk": walk(trial, steps=4),
     }
+
+
+def alone_weights(stage: str, stages: Sequence[str]) -> ObjectiveWeights:
+    """The weights under which the served score is one stage's own."""
+    return ObjectiveWeights.parse({each: float(each == stage) for each in stages}, stages)
 
 
 def walk(trial: Trial, steps: int) -> list[Json]:

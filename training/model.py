@@ -2,7 +2,7 @@
 
 Decisions
 - A tower returns its vector as a list of segments, one per owner; nobody slices by offset. Joined,
-  they are `[e_d ; e_o ; e_r]` of Sec. 4.1.
+  they are `[e_d ; e_o ; e_r]` in the paper.
 - Scores are raw dot products. Nothing mixes segments, so the fusion of Eq. 8 is exact. The option
   `normalise` divides each SEGMENT by its own length and gives it one learnable scale, on the user
   side: that keeps Eq. 8 too. A norm over the whole vector would not.

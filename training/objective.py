@@ -2,7 +2,7 @@
 
 Decisions
 - A stage's score is the sum over the segments of all owners up to and including its own
-  (Sec. 4.1: s_d = e_d·v_d, s_o = s_d + e_o·v_o, …). While a stage trains, its own segment is all
+  (s_d = e_d·v_d, s_o = s_d + e_o·v_o, …). While a stage trains, its own segment is all
   that upstream did not keep; while it recovers, it is what the stage itself keeps.
 - The upstream score is Σ_{t < stage} s_t, which is Eq. 8 with unit weights: one more inner product.
   It carries no gradient, as upstream is frozen.

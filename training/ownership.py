@@ -1,4 +1,4 @@
-"""Layers whose every unit has ONE owner, a stage of the cascade (Sec. 4.1: selective masking).
+"""Layers whose every unit has ONE owner, a stage of the cascade: selective masking.
 
 Decisions
 - Ownership is per unit, not per weight. Unit i reads unit j iff owner(j) <= owner(i): exposure
@@ -100,7 +100,7 @@ class OwnedLinear(nn.Module):
         ]
 
     def information(self) -> Tensor:
-        """[U] L1 norm of the incoming weights of each unit of the last owner (Sec. 4.2)."""
+        """[U] L1 norm of the incoming weights of each unit of the last owner."""
         information_U: Tensor = self.weights[-1].detach().abs().sum(dim=1)
         return information_U
 

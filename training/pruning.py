@@ -1,4 +1,4 @@
-"""Cumulative percentile-based pruning, CPP (Sec. 4.2): which units a stage keeps, which it frees.
+"""Cumulative percentile-based pruning, CPP: which units a stage keeps, which it frees.
 
 Decisions
 - A unit's information is the L1 norm of its incoming weights; of a table, that of the column.

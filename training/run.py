@@ -35,7 +35,7 @@ from training.progress import ProgressReport
 from training.trainer import Trainer, make_deterministic
 
 TRAINER = 1  # raised when a change of code changes what a configuration trains
-PAPER_WEIGHTS = (1.0, 1.8, 1.2)  # <k_d, k_o, k_r> of Sec. 5
+PAPER_WEIGHTS = (1.0, 1.8, 1.2)  # <k_d, k_o, k_r>, as the paper serves them
 logger = logging.getLogger("training")
 Json = dict[str, Any]
 
@@ -64,6 +64,8 @@ def train_and_release(log_directory: Path, releases: Path, config: TrainConfig) 
         data = build_training_data(parts.train, config.split.min_count)
         weights = default_weights(config, data.stages)
         trainer = Trainer(data, config, work / "checkpoint.npz")
+        if trainer.resumed:
+            logger.info("resuming %s from its checkpoint", run_id)
         trainer.run(ProgressReport(work / "tensorboard"))
         release(trainer, parts, weights, releases, run_id)
     return read_bundle(releases / run_id)

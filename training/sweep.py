@@ -14,6 +14,7 @@ import csv
 import io
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from bundle.store import Bundle, read_bundle
 from bundle.towers import open_item_tower, open_user_tower
 from training.config import EvaluationConfig
 from training.evaluate import Trial, prepare_trial, walk
-from training.logs.reader import read_log
+from training.logs.reader import Log, read_log
 from training.logs.split import split_log
 
 Json = dict[str, Any]
@@ -34,7 +35,7 @@ logger = logging.getLogger("training")
 def sweep(release: Path, log: Path, out: Path, steps: int, k: int) -> list[Path]:
     """Judge the walk of weights on the later part of the log; writes and returns two files."""
     bundle = read_bundle(release)
-    points = walk(open_trial(bundle, log, k), steps)
+    points = walk(open_judged(bundle, log, k).trial, steps)
     out.mkdir(parents=True, exist_ok=True)
     files = [out / "sweep.csv", out / "sweep.png"]
     write_atomically(files[0], _csv(points).encode())
@@ -42,13 +43,28 @@ def sweep(release: Path, log: Path, out: Path, steps: int, k: int) -> list[Path]
     return files
 
 
-def open_trial(bundle: Bundle, log_directory: Path, k: int) -> Trial:
-    """The bundle's towers before the part of the log that it was judged on."""
+@dataclass(frozen=True)
+class Judged:
+    """A release before the later part of the log, and both parts."""
+
+    train: Log
+    test: Log
+    trial: Trial
+
+
+def open_judged(
+    bundle: Bundle, log_directory: Path, k: int, max_requests: int | None = 2000
+) -> Judged:
+    """The bundle's towers before the part of the log that it was judged on.
+
+    `max_requests` are judged per objective, all with None.
+    """
     evaluation = json.loads((bundle.directory / "evaluation.json").read_text(encoding="utf-8"))
     train, test = split_log(read_log(log_directory), evaluation["split"]["at_ms"])
     towers = (open_user_tower(bundle), open_item_tower(bundle))
-    config = EvaluationConfig(ks=[k])
-    return prepare_trial(train, test, bundle.schema, towers, bundle.segments, config)
+    config = EvaluationConfig(ks=[k], max_requests=max_requests or len(test.requests))
+    trial = prepare_trial(train, test, bundle.schema, towers, bundle.segments, config)
+    return Judged(train, test, trial)
 
 
 def _csv(points: list[Json]) -> str:

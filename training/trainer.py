@@ -61,7 +61,8 @@ class Trainer:
         self.sizes = config.segment_sizes(len(data.stages))
         self.model = TwoTower(data.schema, config.model, config.seed)
         self.progress, self._moments = Progress(), Arrays()
-        if checkpoint.exists():
+        self.resumed = checkpoint.exists()
+        if self.resumed:
             self.progress, self._moments = load_checkpoint(checkpoint, self.model)
 
     def run(self, watcher: Watcher) -> None:

@@ -6,27 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.log import write_log
+from support.tiny_training import SET_TINY, STAGES, TINY
 
 from bundle.segments import Segments
+from bundle.store import Bundle, read_bundle
+from training.cli import main
 from training.config import TrainConfig, load_config
 from training.data import TrainingData, build_training_data
 from training.logs.reader import read_log
 from training.model import TwoTower
-
-NAMES = ("exposure", "click", "conversion", "keep", "return")
-TINY = (
-    "model.dim=16",
-    "model.hidden=[12]",
-    "model.columns=6",
-    "first.batch_size=64",
-    "middle.batch_size=32",
-    "middle.epochs=2",
-    "middle.mixed_negatives=16",
-    "last.batch_size=16",
-    "last.epochs=2",
-    "last.mixed_negatives=32",
-    "evaluation.ks=[5, 10]",
-)
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +28,7 @@ def make_log(tmp_path_factory) -> Callable[[int], Path]:
             [f"i{number:02d}" for number in range(40)],
             [f"u{number:02d}" for number in range(30)],
             requests=120,
-            segments=Segments(NAMES[:stages], (1,) * stages),
+            segments=Segments(STAGES[:stages], (1,) * stages),
             content_dim=4,
             users_table=True,
             rng=np.random.default_rng(5),
@@ -60,6 +48,15 @@ def log(make_log) -> Path:
 def data(log) -> TrainingData:
     """All of the tiny log as training data."""
     return build_training_data(read_log(log), min_count=1)
+
+
+@pytest.fixture(scope="session")
+def released(log, tmp_path_factory) -> Bundle:
+    """One undisturbed run of the tiny log, by its command."""
+    out = tmp_path_factory.mktemp("releases")
+    assert main(["--log", str(log), "--out", str(out), *SET_TINY]) == 0
+    (directory,) = (path for path in out.iterdir() if not path.name.startswith("."))
+    return read_bundle(directory)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from training.batches import BatchPlan, Draw
 from training.config import SamplingConfig, StageConfig
 from training.data import build_training_data, log_fingerprint
 from training.encoding import fit_schema
+from training.logs.errors import LogError
 from training.logs.reader import read_log
 from training.run import split
 
@@ -128,3 +129,13 @@ def test_the_fingerprint_of_a_log_changes_with_any_of_its_bytes(make_log):
     spec = directory / "log.yaml"
     spec.write_text(spec.read_text() + "notes: another\n")
     assert log_fingerprint(directory) != before
+
+
+def test_a_feature_may_not_have_the_name_of_the_towers_output(make_log):
+    directory = make_log(2)
+    spec = directory / "log.yaml"
+    spec.write_text(spec.read_text().replace("name: brand", "name: embedding"))
+    items = pl.read_parquet(directory / "items.parquet").rename({"brand": "embedding"})
+    items.write_parquet(directory / "items.parquet")
+    with pytest.raises(LogError, match="name of the towers' output"):
+        build_training_data(read_log(directory), min_count=1)

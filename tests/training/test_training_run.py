@@ -12,11 +12,10 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from conftest import TINY
+from support.tiny_training import SET_TINY, TINY
 
 from bundle.manifest import StageCertificate
 from bundle.scoring import objective_scores
-from bundle.store import read_bundle
 from bundle.towers import open_item_tower, open_user_tower
 from training.certificate import certify
 from training.cli import main
@@ -58,16 +57,6 @@ def parameters_of(trainer):
         for name, entries in owned_parameters(trainer.model)
         for owner, entry in enumerate(entries)
     }
-
-
-@pytest.fixture(scope="module")
-def released(log, tmp_path_factory):
-    """One undisturbed run of the tiny log."""
-    out = tmp_path_factory.mktemp("releases")
-    words = [word for setting in TINY for word in ("--set", setting)]
-    assert main(["--log", str(log), "--out", str(out), *words]) == 0
-    (directory,) = (path for path in out.iterdir() if not path.name.startswith("."))
-    return read_bundle(directory)
 
 
 def test_a_cascade_of_five_trains_to_a_sealed_bundle(make_log, config, tmp_path):
@@ -140,9 +129,8 @@ def test_no_path_clock_or_tool_version_enters_the_bundle(released):
 
 
 def test_the_same_command_again_says_that_the_run_is_released(released, log, capsys):
-    words = [word for setting in TINY for word in ("--set", setting)]
     out = released.directory.parent
-    assert main(["--log", str(log), "--out", str(out), *words]) == 0
+    assert main(["--log", str(log), "--out", str(out), *SET_TINY]) == 0
     assert f"sha256 {released.sha256}" in capsys.readouterr().out
 
 
@@ -194,7 +182,7 @@ def test_a_run_stopped_at_any_step_resumes_to_the_same_bits(data, config, tmp_pa
 
 
 def test_three_kills_leave_the_bundle_of_an_undisturbed_run(log, tmp_path, capfd):
-    words = [word for setting in (*TINY, "checkpoint_every=5") for word in ("--set", setting)]
+    words = [*SET_TINY, "--set", "checkpoint_every=5"]
     words += ["--set", "first.epochs=20", "--set", "last.epochs=20"]
     assert main(["--log", str(log), "--out", str(tmp_path / "quiet"), *words]) == 0
     undisturbed = capfd.readouterr().out.splitlines()[-1]

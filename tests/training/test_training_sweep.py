@@ -4,17 +4,13 @@ import csv
 import json
 
 import pytest
-from conftest import TINY
 
 from training.cli import main
 
 
 @pytest.fixture(scope="module")
-def swept(log, tmp_path_factory):
-    out = tmp_path_factory.mktemp("swept")
-    words = [word for setting in TINY for word in ("--set", setting)]
-    assert main(["--log", str(log), "--out", str(out / "releases"), *words]) == 0
-    (release,) = (out / "releases").glob("tiny-*")
+def swept(released, log, tmp_path_factory):
+    out, release = tmp_path_factory.mktemp("swept"), released.directory
     command = ["sweep", str(release), "--log", str(log), "--out", str(out), "--steps", "2"]
     assert main([*command, "--k", "10"]) == 0
     return out, release
