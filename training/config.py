@@ -47,7 +47,7 @@ class ModelConfig(_Settings):
         default=[128], description="units of each hidden layer, both towers"
     )
     columns: int = Field(
-        default=16, ge=1, description="embedding columns per categorical or sequence"
+        default=32, ge=1, description="embedding columns per categorical or sequence"
     )
     normalise: Literal["none", "segment"] = Field(
         default="none",
@@ -129,7 +129,7 @@ class RecoveryConfig(_Settings):
     """Accuracy recovery after each pruning, on the stage's own retained units."""
 
     share: float = Field(
-        default=0.6,
+        default=1.0,
         ge=0,
         le=1,
         description="share of the stage's positives, most recent first; 0 = none",
@@ -185,7 +185,7 @@ class TrainConfig(_Settings):
     )
     model: ModelConfig = ModelConfig()
     split: SplitConfig = SplitConfig()
-    first: StageConfig = StageConfig(request_negatives=1)
+    first: StageConfig = StageConfig(epochs=3, request_negatives=1)
     middle: StageConfig = StageConfig(epochs=3, mixed_negatives=512)
     last: StageConfig = StageConfig(epochs=6, batch_size=256, mixed_negatives=2048, replay=0.3)
     margin: MarginConfig = MarginConfig()
