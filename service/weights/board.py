@@ -8,7 +8,8 @@ Decisions
 - When the store is away, what is on the board stays in force; each refresh also saves it to a local
   file, so that a restart without the store begins with the last known good.
 - No operation removes a scenario. One that vanished from the store (a Redis that came back empty)
-  therefore stays in force as last known, with a warning, until someone sets it again.
+  therefore stays in force as last known, with a warning, until someone sets it again; so do all
+  workers alike, those that were restarted too.
 """
 
 from __future__ import annotations
@@ -57,11 +58,11 @@ class WeightsBoard:
         self.refreshed_at: float | None = None  # Unix seconds of the store's last answer
 
     def start(self) -> None:
-        """Read the store, or the local file if it is away, then follow changes."""
+        """Begin with the last known records, bring them up to date, then follow changes."""
+        self.records = MappingProxyType(read_fallback(self._fallback))
         try:
             self.refresh()
         except StoreUnavailableError as error:
-            self.records = MappingProxyType(read_fallback(self._fallback))
             self._went_away(error)
         self._thread.start()
 

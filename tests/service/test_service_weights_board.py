@@ -95,6 +95,10 @@ def test_a_redis_that_came_back_empty_does_not_reset_the_weights(own_redis, star
         board.refresh()
     assert board.records["feed"].version == 1
     assert "lost ['feed']" in caplog.text
+    assert start_board(store).records["feed"].version == 1  # nor for a worker that restarts
+    set_weights(store, CHANGE, {**WEIGHTS, "click": 5.0})
+    board.refresh()
+    assert board.records["feed"].weights["click"] == 5.0
 
 
 def test_a_lost_signal_is_made_good_by_the_slow_poll(empty_redis, start_board):
