@@ -1,0 +1,165 @@
+"""A release beside lists that need no model: `csmf-train compare` writes one honest table.
+
+Decisions
+- One run, one split, one set of queries and one measure for all rows; the split is the one the
+  bundle was trained on.
+- A context filter keeps what was exposed in the training part under the query's value, as a filter
+  on a well-kept item attribute would. What it leaves empty is filled from the unfiltered list.
+- The ceiling rows say what no list of that kind can exceed: the share of positives that were among
+  the filter's candidates, or among the user's own recent items.
+
+Dimension letters: Q queries, K ranks, M vector dims, P positives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.files import write_atomically
+from bundle.scoring import exact_top_k, scale_query
+from bundle.store import read_bundle
+from bundle.weights import ObjectiveWeights
+from training.anchors import Anchors, Ranked, count_past
+from training.errors import ConfigError
+from training.evaluate import Trial, alone_weights
+from training.logs.reader import Log
+from training.metrics import Relevant, Rows
+from training.sweep import open_judged
+
+NORMAL_95 = 1.96
+
+
+def compare(
+    release: Path, log: Path, out: Path, *, context: str | None, recent: str | None, k: int
+) -> str:
+    """Judge the release and the anchors; write the table to `out` and return it."""
+    bundle = read_bundle(release)
+    judged = open_judged(bundle, log, k, max_requests=None)
+    _check_feature(judged.test, "--context", context, "categorical")
+    _check_feature(judged.test, "--recent", recent, "sequence")
+    trial = judged.trial
+    past = count_past(judged.train, context, recent)
+    requests = judged.test.requests[trial.request_rows_Q]
+    anchors = Anchors.of(past, requests, context, recent, k)
+    lists = anchors.lists(len(requests)) | _model_lists(trial, anchors, bundle.manifest.weights)
+    table = _table(trial, anchors, lists)
+    write_atomically(out, table.encode())
+    return table
+
+
+def _check_feature(log: Log, option: str, feature: str | None, type_: str) -> None:
+    known = [
+        each.name
+        for each in log.spec.features.user
+        if each.type == type_ and each.table == "requests"
+    ]
+    if feature is not None and feature not in known:
+        raise ConfigError(
+            f"{option}: expected a {type_} feature of requests, {known}; got {feature!r}"
+        )
+
+
+def _model_lists(trial: Trial, anchors: Anchors, default: ObjectiveWeights) -> dict[str, Rows]:
+    """The released model's lists: alone, within the context, and after the user's own items."""
+    stages, queries = default.stages, len(trial.users_QM)
+    settings = {f"CSMF, {stage} score": alone_weights(stage, stages) for stage in stages}
+    settings["CSMF, fused"] = default
+    lists = {name: trial.rank(weights) for name, weights in settings.items()}
+    if anchors.contexts_Q:
+        for name, weights in settings.items():
+            within, anywhere = _within_context(trial, anchors, weights), lists[name].__getitem__
+            lists[f"{name}, within context"] = anchors.chained(queries, within, anywhere)
+    if anchors.histories_Q:
+        last = next(reversed(lists))
+        lists[f"recent, then {last}"] = anchors.chained(
+            queries, anchors.own, lists[last].__getitem__
+        )
+    return lists
+
+
+def _within_context(
+    trial: Trial, anchors: Anchors, weights: ObjectiveWeights
+) -> Callable[[int], Ranked]:
+    """Exact search among the items of a query's context."""
+    queries_QM = scale_query(trial.users_QM, weights.as_array(), trial.segments)
+
+    def search(query: int) -> Ranked:
+        rows = np.asarray(anchors.here(query), np.int64)
+        if not len(rows):
+            return ()
+        best_1K, _ = exact_top_k(queries_QM[query][None], trial.items_NM[rows], anchors.length)
+        found: list[int] = rows[best_1K[0]].tolist()
+        return found
+
+    return search
+
+
+def _table(trial: Trial, anchors: Anchors, lists: dict[str, Rows]) -> str:
+    """Markdown: one row per list, one pair of columns per objective and set of positives."""
+    k = anchors.length
+    sides = [(stage, side) for stage in trial.objectives for side in ("all", "seen")]
+    head = [f"{stage}, {side} items" for stage, side in sides]
+    lines = [
+        f"Recall@{k} ± half its 95 % interval / nDCG@{k}, means over page views.",
+        "",
+        "| list | " + " | ".join(head) + " |",
+        "|---" * (len(head) + 1) + "|",
+        _row("page views, positives", [_counts(_relevant(trial, *side)) for side in sides]),
+    ]
+    for name, reachable in _ceilings(trial, anchors).items():
+        lines.append(_row(name, [reachable(_relevant(trial, *side)) for side in sides]))
+    for name, ranked_QK in lists.items():
+        metrics = trial.measure(ranked_QK)
+        cells = []
+        for stage, side in sides:
+            relevant = _relevant(trial, stage, side)
+            ndcg = metrics[stage]["all" if side == "all" else "seen_items"][f"ndcg@{k}"]["macro"]
+            recall_Q = _recall_per_query(ranked_QK, relevant)
+            half = NORMAL_95 * recall_Q.std() / max(len(recall_Q), 1) ** 0.5
+            cells.append(f"{recall_Q.mean():.3f} ± {half:.3f} / {ndcg:.3f}")
+        lines.append(_row(name, cells))
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, cells: Sequence[str]) -> str:
+    return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def _relevant(trial: Trial, stage: str, side: str) -> Relevant:
+    objective = trial.objectives[stage]
+    return objective.relevant if side == "all" else objective.relevant.only(objective.seen_P)
+
+
+def _counts(relevant: Relevant) -> str:
+    return f"{len(np.unique(relevant.query_P)):,}, {len(relevant.item_P):,}"
+
+
+def _ceilings(trial: Trial, anchors: Anchors) -> dict[str, Callable[[Relevant], str]]:
+    """Share of positives among these items: no list confined to them can have more recall."""
+
+    def share(items: Callable[[int], Ranked]) -> Callable[[Relevant], str]:
+        sets = [set(items(query)) for query in range(len(trial.users_QM))]
+
+        def cell(relevant: Relevant) -> str:
+            pairs = zip(relevant.query_P.tolist(), relevant.item_P.tolist(), strict=True)
+            return f"{np.mean([item in sets[query] for query, item in pairs]):.3f}"
+
+        return cell
+
+    ceilings = {}
+    if anchors.contexts_Q:
+        ceilings["ceiling within context"] = share(anchors.here)
+    if anchors.histories_Q:
+        ceilings["ceiling of recent alone"] = share(anchors.own)
+    return ceilings
+
+
+def _recall_per_query(ranked_QK: Rows, relevant: Relevant) -> NDArray[np.float64]:
+    positives_Q = np.bincount(relevant.query_P, minlength=len(ranked_QK))
+    judged = positives_Q > 0
+    recall_Q: NDArray[np.float64] = relevant.hits(ranked_QK)[judged].sum(1) / positives_Q[judged]
+    return recall_Q
