@@ -173,6 +173,14 @@ def test_below_the_target_nothing_is_written_and_the_message_says_what_to_try(re
     assert before == (read_current(release.releases), builds(release))
 
 
+def test_a_directory_that_cannot_be_written_is_one_line_and_exit_code_1(release, capsys):
+    (release.directory / "index").write_text("in the way")
+    assert run(release) == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert str(release.directory / "index") in last
+
+
 def test_an_older_build_can_be_published_again(release):
     assert run(release, "--publish") == 0
     assert run(release, "--publish", "--seed", "1") == 0
