@@ -1,8 +1,8 @@
 """One build, from a release and a log to a sealed index: encode, cluster, calibrate, seal.
 
 Decisions
-- Small catalogues get an exact index: below `exact_below` items a scan is as fast as an inverted
-  file, and needs no calibration.
+- Small catalogues get an exact index: below `exact_below` items a scan is a small part of a
+  request, its recall is 1 for all weights, and it needs no calibration.
 - Nothing is visible until the index is whole, verified and at its target recall; a build that
   fails, or is killed, leaves the releases as they were.
 - `build_id` is the time and six digits of a hash of what went in (bundle, catalogue, settings), so

@@ -176,8 +176,8 @@ def _depths(
 
 
 def _require_target(effort: EffortMap, target: Target, segments: Segments) -> None:
-    promised = [column for column, k in enumerate(effort.k) if k <= PROMISED_LENGTH] or [0]
-    worst = min(
+    promised = [column for column, k in enumerate(effort.k) if k <= PROMISED_LENGTH]
+    recall, k, point = min(
         (
             (point.recall[column], effort.k[column], point)
             for point in effort.points
@@ -185,7 +185,6 @@ def _require_target(effort: EffortMap, target: Target, segments: Segments) -> No
         ),
         key=lambda found: found[0],
     )
-    recall, k, point = worst
     if recall < target.recall:
         weights = dict(zip(segments.names, np.round(point.weights, 3).tolist(), strict=True))
         raise BelowTargetError(

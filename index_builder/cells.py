@@ -28,8 +28,8 @@ from index_builder.progress import Progress
 
 Floats = NDArray[np.float32]
 BLOCK = 65_536
-# Four times the sample and twice the iterations saved 0 to 8 % of the visits, for nearly three times
-# the seconds of k-means.
+# Four times the sample and twice the iterations saved 0 to 8 % of the visits, for nearly three
+# times the seconds of k-means.
 SAMPLE_PER_CELL, ITERATIONS = 64, 10
 FP16_MAX = 65_504.0
 
