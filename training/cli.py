@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bundle.errors import BundleError
-from training.config import PRESETS, describe_config, load_config
 from training.errors import BadInputError, ConfigError, DefectError
 from training.logs.errors import LogError
+from training.presets import PRESETS, describe_config, load_config
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,10 +11,11 @@ from support.tiny_training import SET_TINY, STAGES, TINY
 from bundle.segments import Segments
 from bundle.store import Bundle, read_bundle
 from training.cli import main
-from training.config import TrainConfig, load_config
+from training.config import TrainConfig
 from training.data import TrainingData, build_training_data
 from training.logs.reader import read_log
 from training.model import TwoTower
+from training.presets import load_config
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,9 @@ import pytest
 
 from training.cascade import phases
 from training.cli import main
-from training.config import describe_config, even_sizes, load_config
+from training.config import even_sizes
 from training.errors import ConfigError
+from training.presets import describe_config, load_config
 
 
 def test_assignments_win_over_the_file_and_the_file_over_the_preset(tmp_path):

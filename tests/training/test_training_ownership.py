@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from training.batches import BatchPlan, Draw
-from training.config import load_config
 from training.model import TowerSplit, TwoTower
 from training.objective import stage_losses
 from training.ownership import OwnedLinear, OwnedTable, freeze_all_but, owned_parameters
+from training.presets import load_config
 from training.pruning import prune
 
 SIZES = (6, 5, 5)

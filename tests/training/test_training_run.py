@@ -19,12 +19,12 @@ from bundle.scoring import objective_scores
 from bundle.towers import open_item_tower, open_user_tower
 from training.certificate import certify
 from training.cli import main
-from training.config import load_config
 from training.data import build_training_data
 from training.errors import CertificateError, CheckpointError, ConfigError, ExportError
 from training.export import check_parity, export_tower, random_inputs
 from training.logs.reader import read_log
 from training.ownership import owned_parameters
+from training.presets import load_config
 from training.run import default_weights, run_identity, train_and_release
 from training.trainer import Trainer, make_deterministic
 

@@ -1,0 +1,126 @@
+"""Where a configuration comes from: a preset, a YAML file over it, `key.path=value` over that.
+
+Decisions
+- Two presets. `default` is the recipe that did best in measurement; `paper` is the paper's settings
+  where it states them and its plain reading where it does not. docs/paper.md tells them apart.
+- The merged tree is validated once, strictly, so that a wrong value is named whatever it came from.
+
+Use: `load_config("default", Path("run.yaml"), ["seed=1", "last.epochs=4"])`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from training.config import TrainConfig
+from training.errors import ConfigError
+
+Json = dict[str, Any]
+
+_PAPER_STAGE: Json = {"epochs": 1, "batch_size": 256, "learning_rate": 1e-4, "mixed_negatives": 0}
+PRESETS: MappingProxyType[str, Json] = MappingProxyType(
+    {
+        "default": {},
+        "paper": {
+            "model": {"segments": "cpp"},
+            "first": {**_PAPER_STAGE, "request_negatives": 1},
+            "middle": _PAPER_STAGE,
+            "last": {**_PAPER_STAGE, "replay": 0.0},
+            "pruning": {"tau": 0.75},
+            "recovery": {"share": 0.1, "learning_rate": 1e-4, "nested": False},
+        },
+    }
+)
+
+
+def load_config(
+    preset: str = "default", file: Path | None = None, assignments: Sequence[str] = ()
+) -> TrainConfig:
+    """The preset, overlaid by a YAML file, overlaid by `key.path=value`. Raises ConfigError."""
+    if preset not in PRESETS:
+        raise ConfigError(f"preset: expected one of {sorted(PRESETS)}, got {preset!r}")
+    tree = _overlaid(TrainConfig().model_dump(), PRESETS[preset])
+    if file is not None:
+        tree = _overlaid(tree, _read_yaml(file))
+    for assignment in assignments:
+        tree = _overlaid(tree, _parse_assignment(assignment))
+    try:
+        return TrainConfig.model_validate_json(json.dumps(tree))
+    except ValidationError as error:
+        raise ConfigError(_sentence(error)) from None
+
+
+def describe_config() -> Iterator[tuple[str, Any, str]]:
+    """(key path, default, meaning) of each setting, in order."""
+    yield from _describe(TrainConfig(), "")
+
+
+def _describe(settings: BaseModel, prefix: str) -> Iterator[tuple[str, Any, str]]:
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            yield from _describe(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value, field.description or ""
+
+
+def _overlaid(base: Json, overlay: Json) -> Json:
+    merged = dict(base)
+    for key, value in overlay.items():
+        below = merged.get(key)
+        if isinstance(below, dict) and isinstance(value, dict) and key != "weights":
+            merged[key] = _overlaid(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _read_yaml(file: Path) -> Json:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file}: expected a YAML file; {' '.join(str(error).split())}") from None
+    if content is not None and not isinstance(content, dict):
+        raise ConfigError(f"{file}: expected keys and values, got {type(content).__name__}")
+    return content or {}
+
+
+def _parse_assignment(assignment: str) -> Json:
+    path, equals, text = assignment.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--set: expected key.path=value, got {assignment!r}")
+    try:
+        value: Any = _yaml_value(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {path}: {text!r} is not a YAML value") from None
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return dict(value)
+
+
+def _yaml_value(text: str) -> object:
+    """A YAML scalar or list; also `1e-3`, which YAML 1.1 reads as text."""
+    value: object = yaml.safe_load(text)
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    path = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        parent = ".".join(str(part) for part in first["loc"][:-1])
+        known = [key for key, _, _ in describe_config() if key.startswith(parent)]
+        return f"{path}: no such setting; there are {', '.join(known)}"
+    return f"{path or 'configuration'}: {first['msg']}, got {first['input']!r:.120}"
