@@ -1,8 +1,8 @@
 """What is in a log: counts, funnel, sparsity, coverage, irregularities.
 
 Decisions
-- Aggregates are computed by streaming over the parquet files, so a log larger than memory can be
-  described; only ids and keys are held.
+- Aggregates are computed by streaming over the parquet files; what is held are ids and one number
+  an event, never the features.
 - Irregular events are counted as the reader would treat them, not corrected.
 
 Use: ``print(as_text(describe(Path("demo/log"))))``.
@@ -111,24 +111,29 @@ def _one(frame: pl.LazyFrame) -> dict[str, Any]:
 
 
 def _stages(tables: Tables, events: pl.LazyFrame) -> tuple[StageCount, ...]:
-    counts = [
-        _one(
-            events.filter(pl.col(entry.column)).select(
-                stage=pl.lit(entry.stage).first(),
-                events=pl.len(),
-                items=pl.col("item_id").n_unique(),
-                requests=pl.col("request_id").n_unique(),
+    cascade = tables.spec.cascade
+    counted = _one(
+        events.select(
+            expression.alias(f"{what} {entry.stage}")
+            for entry in cascade
+            for what, expression in (
+                ("events", pl.col(entry.column).sum()),
+                ("items", pl.col("item_id").filter(entry.column).n_unique()),
+                ("requests", pl.col("request_id").filter(entry.column).n_unique()),
             )
         )
-        for entry in tables.spec.cascade
-    ]
-    ratios = [None] + [
-        before["events"] / after["events"] if after["events"] else None
-        for before, after in pairwise(counts)
-    ]
+    )
+    reached = [counted[f"events {entry.stage}"] for entry in cascade]
+    ratios = [None] + [a / b if b else None for a, b in pairwise(reached)]
     return tuple(
-        StageCount(**count, previous_per_event=ratio)
-        for count, ratio in zip(counts, ratios, strict=True)
+        StageCount(
+            stage=entry.stage,
+            events=counted[f"events {entry.stage}"],
+            items=counted[f"items {entry.stage}"],
+            requests=counted[f"requests {entry.stage}"],
+            previous_per_event=ratio,
+        )
+        for entry, ratio in zip(cascade, ratios, strict=True)
     )
 
 

@@ -95,7 +95,8 @@ def _refuse_nulls(tables: Tables, file: str, frame: pl.LazyFrame) -> None:
     features = {feature.name for feature in tables.features_of(file)}
     fixed = [name for name in frame.collect_schema().names() if name not in features]
     fixed += [key for key in ("user_id", "item_id") if key in features]  # a key may be a feature
-    for column in fixed:
+    counts = _collect(file, frame.select(pl.col(fixed).null_count())).row(0, named=True)
+    for column in (column for column, count in counts.items() if count):
         _refuse_where(
             file,
             column,
@@ -154,26 +155,24 @@ def _refuse_where(file: str, column: str, marked: pl.LazyFrame, problem: str, re
 
 def examine_events(tables: Tables) -> tuple[IntegrityReport, pl.LazyFrame]:
     """Counts irregular events; the frame returned lacks those set aside."""
-    rows = tables.events.with_row_index("row").with_columns(_fault(tables))
-    faults = _collect(
-        "events.parquet",
-        rows.filter(pl.col("fault").is_not_null())
-        .group_by("fault")
-        .agg(pl.len().alias("count"), pl.col("row").min()),
-    )
+    rows = tables.events.with_row_index("row")
+    faults = _faults(tables, rows)
+    counts = faults.group_by("fault").agg(pl.len(), pl.col("row").min())
     findings = [
         Finding(kind, "events.parquet", column, count, first, "set aside", remedy)
         for kind, column, remedy in SET_ASIDE
-        for _, count, first in faults.filter(pl.col("fault") == kind).iter_rows()
+        for _, count, first in counts.filter(fault=kind).iter_rows()
     ]
-    kept = rows.filter(pl.col("fault").is_null())
+    kept = rows
+    if faults.height:
+        kept = rows.join(faults.lazy(), on="row", how="anti", maintain_order="left")
     findings += _nesting(tables, kept)
     findings += _unmatched(tables, kept)
     findings += [
         Finding("undeclared_column", file, column, 1, None, "ignored", "Declare it in log.yaml")
         for file, column in tables.undeclared
     ]
-    return IntegrityReport(tuple(findings)), kept.drop("row", "fault")
+    return IntegrityReport(tuple(findings)), kept.drop("row")
 
 
 SET_ASIDE = (
@@ -183,18 +182,27 @@ SET_ASIDE = (
 )
 
 
-def _fault(tables: Tables) -> pl.Expr:
-    """Why an event is set aside, or null."""
-    requests = _collect("requests.parquet", tables.requests.select("request_id")).to_series()
-    items = _collect("items.parquet", tables.items.select("item_id")).to_series()
+def _faults(tables: Tables, rows: pl.LazyFrame) -> pl.DataFrame:
+    """Rows to set aside and why; the first reason of SET_ASIDE that holds."""
+    found = (
+        rows.join(tables.requests.select("request_id"), on="request_id", how="anti"),
+        rows.join(tables.items.select("item_id"), on="item_id", how="anti"),
+        _repeats(rows),
+    )
+    faults = [
+        _collect("events.parquet", frame.select("row", fault=pl.lit(kind)))
+        for frame, (kind, _, _) in zip(found, SET_ASIDE, strict=True)
+    ]
+    return pl.concat(faults).unique("row", keep="first", maintain_order=True)
+
+
+def _repeats(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Second and later copies of a pair; most pairs are ruled out by one number each."""
+    pair = pl.struct("request_id", "item_id")
+    hashed = rows.with_columns(hash=pair.hash())
+    suspects = hashed.group_by("hash").len().filter(pl.col("len") > 1).select("hash")
     return (
-        pl.when(~pl.col("request_id").is_in(requests.implode()))
-        .then(pl.lit("unknown_request"))
-        .when(~pl.col("item_id").is_in(items.implode()))
-        .then(pl.lit("unknown_item"))
-        .when(~pl.struct("request_id", "item_id").is_first_distinct())
-        .then(pl.lit("duplicate_event"))
-        .alias("fault")
+        hashed.join(suspects, on="hash", how="semi").sort("row").filter(~pair.is_first_distinct())
     )
 
 
