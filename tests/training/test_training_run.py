@@ -1,5 +1,6 @@
 """Whole runs: from a log to a sealed bundle, the same one however often the run is killed."""
 
+import fcntl
 import json
 import random
 import signal
@@ -20,7 +21,7 @@ from bundle.towers import open_item_tower, open_user_tower
 from training.certificate import certify
 from training.cli import main
 from training.data import build_training_data
-from training.errors import CertificateError, CheckpointError, ConfigError, ExportError
+from training.errors import BusyError, CertificateError, CheckpointError, ConfigError, ExportError
 from training.export import check_parity, export_tower, random_inputs
 from training.logs.reader import read_log
 from training.ownership import owned_parameters
@@ -226,3 +227,12 @@ def test_a_stage_that_changed_its_upstream_gets_no_certificate(data, config, tmp
     bias.data[0] = torch.nextafter(bias.data[0], torch.tensor(1.0))
     with pytest.raises(CertificateError, match="upstream stage 'exposure'"):
         certify(trainer.model, data, 0, [first])
+
+
+def test_two_processes_never_work_on_one_run(log, config, tmp_path):
+    work = tmp_path / ".training" / run_identity(read_log(log), log, config)
+    work.mkdir(parents=True)
+    with (work / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(BusyError, match="another csmf-train"):
+            train_and_release(log, tmp_path, config)
