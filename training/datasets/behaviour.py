@@ -27,8 +27,6 @@ from training.datasets.ground_truth import (
     World,
 )
 
-CANDIDATES_PER_EXPOSURE = 3
-
 
 @dataclass(frozen=True)
 class PageViews:
@@ -72,7 +70,7 @@ def draw_page_views(
     """What is shown in a batch of requests at ``time`` (share of the log's span)."""
     wanted_BF = TASTE_SCALE * world.utility_UF["exposure"][users_B]
     wanted_BF = wanted_BF + HOUR_SCALE * world.hours_HF[hours_B]
-    items_BC = _candidates(world, users_B, time, int(exposures * CANDIDATES_PER_EXPOSURE), rng)
+    items_BC = _candidates(world, users_B, time, _pool(exposures, unexposed), rng)
     score_BC = np.einsum("bf,bcf->bc", wanted_BF, world.items_IF[items_BC])
     score_BC += POPULARITY_SCALE * world.log_popularity_I[items_BC]
     score_BC += rng.gumbel(size=score_BC.shape).astype(np.float32)
@@ -90,6 +88,11 @@ def draw_page_views(
     position_E = np.where(rank_E < seen_B[request_E], rank_E, -1)
     click_E, conversion_E = _logits(world, users_B[request_E], item_E, np.maximum(position_E, 0))
     return PageViews(request_E, item_E, position_E, click_E, conversion_E)
+
+
+def _pool(exposures: float, unexposed: int) -> int:
+    """How many candidates to draw, so that a choice is left after repeats are taken out."""
+    return int(max(3 * exposures, exposures + 3 * unexposed))
 
 
 def _candidates(
@@ -128,6 +131,7 @@ def _logits(world: World, users_E: Ints, items_E: Ints, positions_E: Ints) -> tu
 def calibrate(
     world: World,
     exposures: float,
+    unexposed: int,
     exposures_per_click: float,
     clicks_per_conversion: float,
     rng: np.random.Generator,
@@ -137,9 +141,12 @@ def calibrate(
     for time in (np.arange(32) + 0.5) / 32:
         users_B = draw_users(world, 256, rng)
         hours_B = rng.integers(24, size=256)
-        views.append(draw_page_views(world, users_B, hours_B, time, exposures, 0, rng))
-    click_E = np.concatenate([view.click_logit_E for view in views]).astype(np.float64)
-    conversion_E = np.concatenate([view.conversion_logit_E for view in views]).astype(np.float64)
+        views.append(draw_page_views(world, users_B, hours_B, time, exposures, unexposed, rng))
+    exposed_E = np.concatenate([view.exposed_E for view in views])
+    click_E = np.concatenate([view.click_logit_E for view in views], dtype=np.float64)[exposed_E]
+    conversion_E = np.concatenate([view.conversion_logit_E for view in views], dtype=np.float64)[
+        exposed_E
+    ]
     click = _solve_bias(click_E, np.ones_like(click_E), 1 / exposures_per_click)
     conversion = _solve_bias(conversion_E, sigmoid(click_E + click), 1 / clicks_per_conversion)
     return Biases(click, conversion)

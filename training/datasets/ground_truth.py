@@ -1,8 +1,9 @@
 """The world behind a simulated log: who likes what at which stage, and why the stages disagree.
 
-Ground truth. An item i has F = 16 factors x_i (unit length, around one of C categories), a
+Ground truth. An item i has F = 16 factors x_i (unit length, around one of G categories), a
 popularity, a price and a birth. A user u has a taste z_u (unit length, around one of 12 segments)
-and a budget. Stage t of exposure (D), click (O), conversion (R) reads the taste through
+and a sensitivity to price that grows with the segment. Stage t of exposure (D), click (O),
+conversion (R) reads the taste through
 
     θ_u^t = √(1−c)·z_u + √c·(R_t z_u + σ_t g),      σ_D = 0, σ_O = +1, σ_R = −1
 
@@ -12,7 +13,7 @@ nothing but the users. The logits of an event at position p are
 
     exposure    8 θ^D·x + 6 h_hour·x + 0.7 log popularity + Gumbel noise  (the top ones are exposed)
     click       8 θ^O·x − 0.3 log(1 + p) + b_O
-    conversion  8 θ^R·x − price sensitivity of the segment × price z-score + b_R
+    conversion  8 θ^R·x − sensitivity × price z-score + b_R
 
 and the biases b are solved so that the clicks per exposure and conversions per click asked for
 hold on a sample of requests over the whole time span. What the log shows of this world: ids,
@@ -22,7 +23,7 @@ cold items be served.
 Decisions: rotations and appeal are shared by all users, so that sparse conversions can be learnt
 from everybody's; a cold item is drawn with its full popularity from its birth on.
 
-Legend: B requests, C candidates, E exposed, F factors, I items, U users, G categories.
+Legend: F factors, G categories, H hours, I items, S segments, U users.
 """
 
 from __future__ import annotations

@@ -18,12 +18,12 @@ Use: ``simulate(PRESETS["demo"], Path("demo/log"))``.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from training.datasets.behaviour import (
     Biases,
@@ -71,6 +71,15 @@ class SimulatorSettings(BaseModel):
     days: Annotated[int, Field(ge=1, description="time span of the log")] = 14
     start_ms: Annotated[int, Field(description="first moment, Unix milliseconds")] = START_MS
 
+    @model_validator(mode="after")
+    def _pages_fit_the_catalogue(self) -> Self:
+        if self.items < 3 * (self.exposures + self.unexposed):
+            raise ValueError(
+                f"{self.items} items are too few for pages of {self.exposures:g} exposed and "
+                f"{self.unexposed} unexposed: at least three times as many are needed"
+            )
+        return self
+
 
 PRESETS = {
     "demo": SimulatorSettings(name="simulated-demo"),
@@ -97,6 +106,7 @@ def simulate(settings: SimulatorSettings, out: Path) -> None:
     biases = calibrate(
         world,
         settings.exposures,
+        settings.unexposed,
         settings.exposures_per_click,
         settings.clicks_per_conversion,
         calibration_rng,

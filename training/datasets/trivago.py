@@ -65,6 +65,8 @@ def convert_trivago(
         writer.append("items", items)
         writer.append("requests", _with_session_items(actions, requests))
         writer.append("events", events.drop("price"))
+    if unpriced := events["price"].null_count():
+        notes.append(f"{unpriced} prices are no numbers and count as missing")
     if unmatched:
         notes.append(f"{unmatched} page views kept without conversion: clickout not in the list")
     return [*notes, f"item features use page views before {item_features_until}"]
@@ -75,16 +77,22 @@ def _page_views(
 ) -> tuple[pl.DataFrame, list[str]]:
     """One row a clickout; clicks follow step ``since``, inputs end with step ``known``."""
     clickouts = actions.filter(pl.col("action_type") == CLICKOUT)
-    listed = clickouts.filter(pl.col("impressions").is_not_null())
+    lists = pl.col("impressions", "prices").str.split("|").list.len()
+    shown = clickouts.select(lists).select(pl.col("impressions") == pl.col("prices"))
+    listed = clickouts.filter(shown.to_series().fill_null(value=False))
     if listed.is_empty():
         raise LogError(
-            str(source), "impressions", None, "no clickout lists impressions", f"Give {LAYOUT}"
+            str(source),
+            "impressions",
+            None,
+            "no clickout lists impressions and their prices",
+            f"Give {LAYOUT}",
         )
     single = listed.unique([*SESSION, "step"], keep="first", maintain_order=True)
     notes = [
         f"{count} clickouts set aside: {reason}"
         for count, reason in (
-            (clickouts.height - listed.height, "no impressions"),
+            (clickouts.height - listed.height, "no impressions, or not as many prices"),
             (listed.height - single.height, "step repeated within the session"),
         )
         if count
@@ -127,10 +135,11 @@ def _events(actions: pl.DataFrame, requests: pl.DataFrame) -> tuple[pl.DataFrame
             "since",
             "reference",
             item_id=pl.col("impressions").str.split("|"),
-            price=pl.col("prices").str.split("|").cast(pl.List(pl.Float64)),
+            price=pl.col("prices").str.split("|"),
         )
         .with_columns(position=pl.int_ranges(0, pl.col("item_id").list.len(), dtype=pl.Int32))
         .explode("item_id", "price", "position")
+        .with_columns(pl.col("price").cast(pl.Float64, strict=False))
         .unique(["request_id", "item_id"], keep="first", maintain_order=True)
     )
     touched = (

@@ -26,7 +26,7 @@ from training.logs.describe import as_text, describe
 from training.logs.errors import LogError
 from training.logs.reader import read_log
 from training.logs.split import iso, split_log, split_time
-from training.logs.writer import write_log
+from training.logs.writer import refuse_existing, write_log
 
 Commands = argparse._SubParsersAction
 
@@ -38,9 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.run(arguments)
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:  # several settings do not fit together
+            return _refuse(first["msg"].removeprefix("Value error, "))
         option = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
         return _refuse(f"{option} {first['input']}: {first['msg']}")
-    except (LogError, ValueError) as error:
+    except (LogError, ValueError, OSError) as error:
         return _refuse(str(error))
     return 0
 
@@ -83,6 +85,7 @@ def _simulate(arguments: argparse.Namespace) -> None:
     }
     preset = PRESETS[arguments.preset].model_dump()
     settings = SimulatorSettings.model_validate(preset | given)
+    refuse_existing(arguments.out)
     simulate(settings, arguments.out)
     print(f"wrote {settings.requests:,} requests to {arguments.out}")
 
@@ -157,6 +160,7 @@ def _single(arguments: argparse.Namespace) -> Path:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
+    refuse_existing(arguments.out)
     for note in arguments.convert(arguments):
         print(note, file=sys.stderr)
     print(f"wrote {arguments.out}")
@@ -191,10 +195,7 @@ def _add_split(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _split(arguments: argparse.Namespace) -> None:
-    if arguments.out.exists():
-        raise LogError(
-            str(arguments.out), None, None, "it exists already", "Choose another --out or remove it"
-        )
+    refuse_existing(arguments.out)
     log = read_log(arguments.log)
     for finding in log.report.findings:
         print(finding, file=sys.stderr)

@@ -90,6 +90,11 @@ class Features(_Strict):
         for side, features in (("user", self.user), ("item", self.item)):
             _refuse_repeats(f"{side} feature", [feature.name for feature in features])
         declared = (*self.user, *self.item)
+        for feature in declared:
+            if feature.name in {"request_id", "ts"}:
+                raise ValueError(f"'{feature.name}' differs in every request: no feature")
+            if feature.name in {"user_id", "item_id"} and feature.type != "categorical":
+                raise ValueError(f"'{feature.name}' is a key, its type is categorical")
         owners = {f.name for f in declared if f.type == "categorical" and f.vocabulary is None}
         for feature in declared:
             if feature.vocabulary is not None and feature.vocabulary not in owners:

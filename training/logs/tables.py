@@ -53,31 +53,31 @@ class Tables:
 def open_tables(directory: Path) -> Tables:
     """Reads log.yaml and the tables' schemas; raises LogError on a missing column or wrong type."""
     spec = load_spec(directory)
+    features = (*spec.features.user, *spec.features.item)
+    stages = dict.fromkeys(spec.stage_columns, "stage")
+    fixed = {
+        "requests": {"request_id": "id", "user_id": "id", "ts": "time"},
+        "events": dict(zip(EVENT_KEYS, ("id", "id", "position"), strict=True)) | stages,
+        "items": {"item_id": "id"},
+        "users": {"user_id": "id"},
+    }
+    wants_users = any(feature.table == "users" for feature in features)
+    if not wants_users and not (directory / "users.parquet").exists():
+        del fixed["users"]
+    frames: dict[str, pl.LazyFrame] = {}
     undeclared: list[tuple[str, str]] = []
-
-    def scan(table: str, fixed: dict[str, str], optional: bool = False) -> pl.LazyFrame | None:
+    for table, keys in fixed.items():
+        declared = {f.name: f.type for f in features if f.table == table and f.name not in keys}
         path = directory / f"{table}.parquet"
-        if optional and not path.exists():
-            return None
-        features = spec.features
-        declared = {f.name: f.type for f in (*features.user, *features.item) if f.table == table}
-        columns = {**fixed, **declared, **fixed}  # keys first; a key may be a feature too
         frame = _open_parquet(path)
         schema = frame.collect_schema()
-        undeclared.extend((path.name, name) for name in schema.names() if name not in columns)
-        return frame.select(
+        columns = {**keys, **declared}
+        frames[table] = frame.select(
             normalised(path.name, schema, name, kind) for name, kind in columns.items()
         )
-
-    stages = dict.fromkeys(spec.stage_columns, "stage")
-    requests = scan("requests", {"request_id": "id", "user_id": "id", "ts": "time"})
-    events = scan("events", dict(zip(EVENT_KEYS, ("id", "id", "position"), strict=True)) | stages)
-    items = scan("items", {"item_id": "id"})
-    wants_users = any(feature.table == "users" for feature in spec.features.user)
-    users = scan("users", {"user_id": "id"}, optional=not wants_users)
-    if requests is None or events is None or items is None:
-        raise AssertionError("only users is optional")
-    return Tables(directory, spec, requests, events, items, users, tuple(undeclared))
+        undeclared += [(path.name, name) for name in schema.names() if name not in columns]
+    users = frames.pop("users", None)
+    return Tables(directory, spec, **frames, users=users, undeclared=tuple(undeclared))
 
 
 def _open_parquet(path: Path) -> pl.LazyFrame:

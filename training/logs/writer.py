@@ -37,14 +37,19 @@ TableName = Literal["requests", "events", "items", "users"]
 ROW_GROUP = 1 << 17
 
 
+def refuse_existing(out: Path) -> None:
+    """Raises LogError unless ``out`` can be created; an empty directory counts as absent."""
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise LogError(
+            str(out), None, None, "it exists already", "Choose another --out or remove it"
+        )
+
+
 class LogWriter:
     """A context manager; the log is published when the block ends without an error."""
 
     def __init__(self, out: Path, spec: LogSpec) -> None:
-        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-            raise LogError(
-                str(out), None, None, "it exists already", "Choose another --out or remove it"
-            )
+        refuse_existing(out)
         self._out = out
         self._spec = spec
         self._writers: dict[str, pq.ParquetWriter] = {}

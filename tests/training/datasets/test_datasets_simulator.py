@@ -163,7 +163,7 @@ def test_the_best_list_for_clicks_is_not_the_best_list_for_conversions():
     settings = PRESETS["demo"]
     rng = np.random.default_rng(5)
     world = draw_world(1000, 2000, settings.conflict, 0.1, rng)
-    biases = calibrate(world, 15.0, 10.0, 8.0, rng)
+    biases = calibrate(world, 15.0, 8, 10.0, 8.0, rng)
     click_UI = 8 * world.utility_UF["click"] @ world.items_IF.T + biases.click
     converts_UI = 8 * world.utility_UF["conversion"] @ world.items_IF.T + biases.conversion
     log_click_UI = -np.logaddexp(0, -click_UI)
@@ -206,7 +206,30 @@ def test_memory_does_not_grow_with_the_length_of_the_log(tmp_path):
     assert long < short + 40
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"users": 1, "items": 100, "requests": 1},
+        {"exposures": 1.0, "unexposed": 0, "requests": 3000},
+        {"exposures": 2.0, "unexposed": 20, "requests": 1500},
+        {"conflict": 0.0, "cold_share": 0.0, "requests": 1500},
+        {"conflict": 1.0, "cold_share": 0.5, "days": 1, "requests": 1500},
+    ],
+)
+def test_odd_settings_give_a_sound_log_too(tmp_path, odd):
+    settings = SMALL.model_copy(update=odd)
+    simulate(settings, tmp_path / "log")
+    log = read_log(tmp_path / "log")
+
+    assert log.report.findings == ()
+    assert log.requests.height == settings.requests
+    unexposed = log.events.height - log.events["exposed"].sum()
+    assert unexposed / settings.requests == pytest.approx(settings.unexposed, rel=0.15)
+
+
 def test_settings_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="too few for pages"):
+        SimulatorSettings(items=60)
     with pytest.raises(ValueError, match="conflict"):
         SimulatorSettings(conflict=1.5)
     with pytest.raises(ValueError, match="colour"):

@@ -130,13 +130,25 @@ def test_a_clickout_that_was_not_listed_is_kept_and_told(tmp_path, capsys):
 
 
 def test_clickouts_without_a_list_or_with_a_repeated_step_are_set_aside_and_told(tmp_path):
-    rows = [*ROWS, ROWS[4], ROWS[6] | {"step": 9, "impressions": None, "prices": None}]
+    broken = ({"impressions": None, "prices": None}, {"prices": "40|30"}, {"prices": None})
+    rows = [*ROWS, ROWS[4], *(ROWS[6] | {"step": 9} | change for change in broken)]
     source = tmp_path / "train.parquet"
     pl.DataFrame(rows, infer_schema_length=None).write_parquet(source)
     notes = convert_trivago(source, tmp_path / "log")
 
-    assert "1 clickouts set aside: no impressions" in notes
+    assert "3 clickouts set aside: no impressions, or not as many prices" in notes
     assert "1 clickouts set aside: step repeated within the session" in notes
+
+
+def test_a_price_that_is_no_number_is_missing_and_told(tmp_path):
+    rows = [*ROWS]
+    rows[-1] = rows[-1] | {"prices": "40|-|20|10"}
+    source = tmp_path / "train.parquet"
+    pl.DataFrame(rows, infer_schema_length=None).write_parquet(source)
+
+    assert "1 prices are no numbers and count as missing" in convert_trivago(
+        source, tmp_path / "log"
+    )
 
 
 def test_a_missing_column_is_named(tmp_path):

@@ -51,6 +51,16 @@ def test_a_feature_declared_twice(little, refused):
     refused(little, "log.yaml", "features", None, "item feature 'price' is declared 2 times")
 
 
+def test_a_time_as_a_feature(little, refused):
+    little.spec["features"]["user"][0]["name"] = "ts"
+    refused(little, "log.yaml", "features", None, "'ts' differs in every request")
+
+
+def test_a_key_that_is_no_category(little, refused):
+    little.spec["features"]["item"][0]["type"] = "numeric"
+    refused(little, "log.yaml", "features", None, "its type is categorical")
+
+
 def test_a_vocabulary_that_no_feature_owns(little, refused):
     little.spec["features"]["user"][1]["vocabulary"] = "item"
     refused(little, "log.yaml", "features", None, "no categorical feature owns", "item_id")
