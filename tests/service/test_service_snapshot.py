@@ -122,6 +122,7 @@ def test_nothing_published_is_refused_with_the_command_to_run(tmp_path):
 
 
 def test_an_index_whose_file_has_another_shape_or_metric_is_refused(own_release):
+    """SPEC rule I7."""
     for wrong in (faiss.IndexFlatL2(16), faiss.IndexFlatIP(15)):
         wrong.add(np.zeros((120, wrong.d), np.float32))
         file = own_release.directory / "index" / "b1" / "items.faiss"
@@ -132,6 +133,7 @@ def test_an_index_whose_file_has_another_shape_or_metric_is_refused(own_release)
 
 
 def test_a_pair_whose_vectors_were_swapped_fails_its_golden_queries(own_release):
+    """SPEC rule I8."""
     directory = own_release.directory / "index" / "b1"
     vectors_NM = np.load(directory / "item_vectors.npy")[::-1].copy()
     np.save(directory / "item_vectors.npy", vectors_NM)
