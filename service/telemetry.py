@@ -14,9 +14,9 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -32,6 +32,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 REFRESHED = "csmf_weights_refreshed_timestamp_seconds"
 AGE = "csmf_weights_age_seconds"
 AGE_HELP = "Seconds since the weights store last answered the worker it answered longest ago."
+OverLiveWorkers = Literal["livesum", "livemin", "livemax"]
 BUCKETS = (
     *(0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02),
     *(0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
@@ -42,77 +43,66 @@ class Telemetry:
     """The metrics of one process."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        self.requests = Counter(
+        self.registry = CollectorRegistry()
+        self.requests = self._counter(
             "csmf_requests_total",
             "Answers of /retrieve, by the scenario that served and by status.",
             ["scenario", "status"],
-            registry=registry,
         )
-        self.request_seconds = Histogram(
-            "csmf_request_seconds",
-            "Time of a /retrieve request inside a worker.",
-            buckets=BUCKETS,
-            registry=registry,
+        self.request_seconds = self._histogram(
+            "csmf_request_seconds", "Time of a /retrieve request inside a worker."
         )
-        self.stage_seconds = Histogram(
+        self.stage_seconds = self._histogram(
             "csmf_stage_seconds",
             "Time of one stage of a /retrieve request: queue, encode, tower, search, respond.",
             ["stage"],
-            buckets=BUCKETS,
-            registry=registry,
         )
-        self.in_flight = Gauge(
+        self.in_flight = self._gauge(
             "csmf_in_flight_requests",
             "Requests of /retrieve that are queued or computed.",
-            multiprocess_mode="livesum",
-            registry=registry,
+            "livesum",
         )
-        self.unknown_features = Counter(
-            "csmf_unknown_features_total",
-            "Features sent that the user tower does not read.",
-            registry=registry,
+        self.unknown_features = self._counter(
+            "csmf_unknown_features_total", "Features sent that the user tower does not read."
         )
-        self.unknown_categories = Counter(
+        self.unknown_categories = self._counter(
             "csmf_unknown_categories_total",
             "Values sent that are outside a feature's vocabulary.",
             ["feature"],
-            registry=registry,
         )
-        self.weights_version = Gauge(
+        self._define_state()
+        self._served: Snapshot | None = None
+
+    def _define_state(self) -> None:
+        """What a worker serves from; each gauge shows the worker that is furthest behind."""
+        self.weights_version = self._gauge(
             "csmf_weights_version",
             "Weights version of a scenario, in the worker that is furthest behind.",
+            "livemin",
             ["scenario"],
-            multiprocess_mode="livemin",
-            registry=registry,
         )
-        self.weights_refreshed = Gauge(
+        self.weights_refreshed = self._gauge(
             REFRESHED,
             "Unix time of the weights store's last answer, in the worker furthest behind.",
-            multiprocess_mode="livemin",
-            registry=registry,
+            "livemin",
         )
-        self.weights_unfit = Gauge(
+        self.weights_refreshed.set(time.time())  # until the first answer, age counts from here
+        self.weights_unfit = self._gauge(
             "csmf_weights_unfit_scenarios",
             "Scenarios whose weights do not fit the bundle; its default serves instead.",
-            multiprocess_mode="livemax",
-            registry=registry,
+            "livemax",
         )
-        self.snapshot_workers = Gauge(
+        self.snapshot_workers = self._gauge(
             "csmf_snapshot_workers",
             "Workers that serve this pair of bundle and index.",
+            "livesum",
             ["run_id", "build_id"],
-            multiprocess_mode="livesum",
-            registry=registry,
         )
-        self.snapshot_failed = Gauge(
+        self.snapshot_failed = self._gauge(
             "csmf_snapshot_load_failed",
             "1 while CURRENT names a pair that a worker could not load, and an older one serves.",
-            multiprocess_mode="livemax",
-            registry=registry,
+            "livemax",
         )
-        self.weights_refreshed.set(time.time())  # before the first answer, age counts from here
-        self._served: Snapshot | None = None
 
     def observe_stages(self, seconds: dict[str, float]) -> None:
         """Time spent in each stage of one request."""
@@ -154,6 +144,18 @@ class Telemetry:
         registry = CollectorRegistry()
         collector = MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]  # untyped there
         return generate_latest(_WithAge(collector))
+
+    def _counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, labels: Sequence[str] = ()) -> Histogram:
+        return Histogram(name, text, labels, buckets=BUCKETS, registry=self.registry)
+
+    def _gauge(
+        self, name: str, text: str, over: OverLiveWorkers, labels: Sequence[str] = ()
+    ) -> Gauge:
+        """A gauge that a scrape shows as the sum, least or largest over live workers."""
+        return Gauge(name, text, labels, multiprocess_mode=over, registry=self.registry)
 
 
 class _Collects(Protocol):
