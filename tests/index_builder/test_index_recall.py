@@ -9,8 +9,10 @@ from bundle.scoring import exact_top_k, scale_query
 from bundle.segments import Segments
 from bundle.store import Index, read_index
 from index_builder.build import build_index
-from index_builder.calibrate import recall_by_score
+from index_builder.calibrate import Target, calibrate, recall_by_score
+from index_builder.cells import fill_cells, train_centroids
 from index_builder.encode import encode_users
+from index_builder.progress import Progress
 from index_builder.settings import BuildSettings
 
 
@@ -118,3 +120,18 @@ def test_recall_counts_an_equal_score_as_found_whatever_its_id():
     assert recall_by_score(np.array([[2, 1]]), exact, queries_BM, items_NM) == 1
     assert recall_by_score(np.array([[2, 3]]), exact, queries_BM, items_NM) == 0.5
     assert recall_by_score(np.array([[2, -1]]), exact, queries_BM, items_NM) == 0.5
+
+
+def test_users_whose_vector_is_zero_do_not_make_the_search_dearer(catalogue_release, ivf_index):
+    items_NM = np.array(ivf_index.item_vectors_NM)
+    segments = catalogue_release.bundle.segments
+    users_BM = np.array(ivf_index.calibration_users_CM)
+    centroids_CM = train_centroids(items_NM, np.ones(segments.dim, np.float32), seed=0)
+    progress = Progress("fill", "items", 2 * len(items_NM))
+    inverted = fill_cells(items_NM, np.ones(segments.dim, np.float32), centroids_CM, progress)
+    efforts = [
+        calibrate(inverted, items_NM, users, np.ones((1, 3)), segments, Target(0.95, 1.0), progress)
+        for users in (users_BM, np.concatenate([users_BM, np.zeros_like(users_BM)]))
+    ]
+    without, among = (effort.points[0].nprobe for effort in efforts)
+    assert all(few <= many for few, many in zip(among, without, strict=True))
