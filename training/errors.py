@@ -19,6 +19,10 @@ class CheckpointError(BadInputError):
     """A checkpoint file that is not this run's."""
 
 
+class DivergedError(BadInputError):
+    """Training left the finite numbers."""
+
+
 class BusyError(BadInputError):
     """Another process works on this very run."""
 

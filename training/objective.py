@@ -34,10 +34,10 @@ def stage_losses(
     """
     users, items = model.user(batch.users, max(widths)), model.item(batch.items, max(widths))
     delta_BX = _upstream_margin(users, items, batch, stage) if stage > 0 else None
+    count_B, counts_BX = _log_counts(batch)
     losses = []
     for width in widths:
         positive_B, negatives_BX = _scores(users[:width], items[:width], batch)
-        count_B, counts_BX = _log_counts(batch)
         logits_BX = negatives_BX - counts_BX
         if delta_BX is not None:
             logits_BX = with_margin(logits_BX, delta_BX, margin)

@@ -22,7 +22,7 @@ logger = logging.getLogger("training")
 
 
 class ProgressReport:
-    """A `training.trainer.Watcher`."""
+    """Tells terminal or log, and TensorBoard, how far the phases are."""
 
     def __init__(self, directory: Path) -> None:
         self._scalars = SummaryWriter(str(directory))

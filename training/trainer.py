@@ -10,9 +10,9 @@ Decisions
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
@@ -29,26 +29,14 @@ from training.checkpoint import (
 )
 from training.config import TrainConfig
 from training.data import TrainingData
-from training.errors import ConfigError
+from training.errors import ConfigError, DivergedError
 from training.model import TwoTower
 from training.objective import stage_losses
 from training.ownership import freeze_all_but
+from training.progress import ProgressReport
 from training.pruning import prune
 
 REPLAY_DRAW = 1000  # phases are numbered from 0; replay draws from a range of its own
-
-
-class Watcher(Protocol):
-    """Is told what happens: see `training.progress`."""
-
-    def start(self, phase: Phase, steps: int, done: int) -> None:
-        """A phase of `steps` steps begins, `done` of them before a restart."""
-
-    def step(self, loss: float, examples: int) -> None:
-        """One step was made."""
-
-    def end(self) -> None:
-        """The phase is over."""
 
 
 class Trainer:
@@ -60,17 +48,18 @@ class Trainer:
         self.data, self.config, self.checkpoint = data, config, checkpoint
         self.sizes = config.segment_sizes(len(data.stages))
         self.model = TwoTower(data.schema, config.model, config.seed)
-        self.progress, self._moments = Progress(), Arrays()
+        self.progress = Progress()
+        self._moments: Arrays = {}
         self.resumed = checkpoint.exists()
         if self.resumed:
             self.progress, self._moments = load_checkpoint(checkpoint, self.model)
 
-    def run(self, watcher: Watcher) -> None:
+    def run(self, report: ProgressReport) -> None:
         """Train all that is left of the cascade."""
         plan = phases(self.config, self.data.stages)
         while self.progress.phase < len(plan):
             phase = plan[self.progress.phase]
-            self._train(phase, watcher)
+            self._train(phase, report)
             self._finish(phase)
 
     @property
@@ -78,21 +67,21 @@ class Trainer:
         """Stages and the length each has got."""
         return Segments(self.data.stages, self.model.segment_sizes)
 
-    def _train(self, phase: Phase, watcher: Watcher) -> None:
+    def _train(self, phase: Phase, report: ProgressReport) -> None:
         batches, replayed = self._batches(phase)
         parameters = freeze_all_but(self.model, phase.trainable)
         optimiser = torch.optim.Adam(parameters, lr=phase.settings.learning_rate)
         if self._moments:
             restore_moments(optimiser, self._moments)
             self._moments = {}
-        watcher.start(phase, len(batches), self.progress.step)
+        report.start(phase, len(batches), self.progress.step)
         while self.progress.step < len(batches):
             loss = self._step(phase, optimiser, batches, replayed)
             self.progress.step += 1
-            watcher.step(loss, phase.settings.batch_size)
+            report.step(loss, phase.settings.batch_size)
             if self.progress.step % self.config.checkpoint_every == 0:
                 save_checkpoint(self.checkpoint, self.model, optimiser, self.progress)
-        watcher.end()
+        report.end()
 
     def _step(
         self,
@@ -111,7 +100,7 @@ class Trainer:
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch ships it untyped
         optimiser.step()
-        return float(losses[0].detach())
+        return _finite(float(losses[0].detach()), phase, step)
 
     def _batches(self, phase: Phase) -> tuple[BatchPlan, BatchPlan | None]:
         data, config, index = self.data, self.config, self.progress.phase
@@ -136,6 +125,15 @@ class Trainer:
             certificates.append(certify(self.model, self.data, phase.stage, certificates))
         self.progress = Progress(self.progress.phase + 1, 0, certificates)
         save_checkpoint(self.checkpoint, self.model, None, self.progress)
+
+
+def _finite(loss: float, phase: Phase, step: int) -> float:
+    if not math.isfinite(loss):
+        raise DivergedError(
+            f"{phase.name}: the loss is {loss} at step {step}; lower the learning rate "
+            f"(now {phase.settings.learning_rate:g}) of that stage or of recovery"
+        )
+    return loss
 
 
 def _require_positives(data: TrainingData) -> None:

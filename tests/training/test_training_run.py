@@ -21,35 +21,38 @@ from bundle.towers import open_item_tower, open_user_tower
 from training.certificate import certify
 from training.cli import main
 from training.data import build_training_data
-from training.errors import BusyError, CertificateError, CheckpointError, ConfigError, ExportError
+from training.errors import (
+    BusyError,
+    CertificateError,
+    CheckpointError,
+    ConfigError,
+    DivergedError,
+    ExportError,
+)
 from training.export import check_parity, export_tower, random_inputs
 from training.logs.reader import read_log
 from training.ownership import owned_parameters
 from training.presets import load_config
+from training.progress import ProgressReport
 from training.run import default_weights, run_identity, train_and_release
 from training.trainer import Trainer, make_deterministic
 
 ROOT = Path(__file__).parents[2]
 
 
-class Silent:
-    """A watcher that can stop a run after a number of steps, as a kill would."""
+class StoppingReport(ProgressReport):
+    """Stops a run after a number of steps, as a kill would."""
 
-    def __init__(self, stop_after=None):
+    def __init__(self, directory, stop_after=None):
+        super().__init__(directory)
         self.left = stop_after
 
-    def start(self, phase, steps, done):
-        pass
-
     def step(self, loss, examples):
-        assert np.isfinite(loss)
+        super().step(loss, examples)
         if self.left is not None:
             self.left -= 1
             if self.left == 0:
                 raise KeyboardInterrupt
-
-    def end(self):
-        pass
 
 
 def parameters_of(trainer):
@@ -81,7 +84,7 @@ def test_pruning_decides_the_segments_of_the_paper_preset(data, tmp_path):
     trainer.config = trainer.config.model_copy(
         update={"model": trainer.config.model.model_copy(update={"segments": "cpp"})}
     )
-    trainer.run(Silent())
+    trainer.run(StoppingReport(tmp_path))
     assert trainer.segments.dim == 16
     assert len(trainer.progress.certificates) == 3
 
@@ -171,11 +174,11 @@ def test_a_run_stopped_at_any_step_resumes_to_the_same_bits(data, config, tmp_pa
     make_deterministic(1)
     config = config.model_copy(update={"checkpoint_every": 3})
     undisturbed = Trainer(data, config, tmp_path / "one.npz")
-    undisturbed.run(Silent())
+    undisturbed.run(StoppingReport(tmp_path))
     with pytest.raises(KeyboardInterrupt):
-        Trainer(data, config, tmp_path / "two.npz").run(Silent(stop_after))
+        Trainer(data, config, tmp_path / "two.npz").run(StoppingReport(tmp_path, stop_after))
     resumed = Trainer(data, config, tmp_path / "two.npz")
-    resumed.run(Silent())
+    resumed.run(StoppingReport(tmp_path))
     expected, found = parameters_of(undisturbed), parameters_of(resumed)
     assert expected.keys() == found.keys()
     assert all(np.array_equal(expected[name], found[name]) for name in expected)
@@ -217,6 +220,12 @@ def test_a_damaged_checkpoint_is_named_with_the_remedy(data, config, tmp_path):
     path.write_bytes(b"PK\x03\x04 half a file")
     with pytest.raises(CheckpointError, match="delete the file to start over"):
         Trainer(data, config, path)
+
+
+def test_a_run_that_diverges_stops_and_says_where(data, tmp_path):
+    config = load_config(assignments=[*TINY, "first.learning_rate=1e30"])
+    with pytest.raises(DivergedError, match=r"exposure: the loss is .* lower the learning rate"):
+        Trainer(data, config, tmp_path / "checkpoint.npz").run(StoppingReport(tmp_path))
 
 
 def test_a_stage_that_changed_its_upstream_gets_no_certificate(data, config, tmp_path):
