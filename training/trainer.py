@@ -70,7 +70,7 @@ class Trainer:
     def _train(self, phase: Phase, report: ProgressReport) -> None:
         batches, replayed = self._batches(phase)
         parameters = freeze_all_but(self.model, phase.trainable)
-        optimiser = torch.optim.Adam(parameters, lr=phase.settings.learning_rate)
+        optimiser = torch.optim.Adam(parameters, lr=phase.settings.learning_rate, fused=True)
         if self._moments:
             restore_moments(optimiser, self._moments)
             self._moments = {}
