@@ -4,8 +4,9 @@ Decisions
 - An encoder maps one encoded feature (see `bundle.features`) to columns, one tensor per owner. That
   is all the cascade knows of it, so a graph or an image encoder can join by offering the same three
   methods: `forward`, `information`, `split`.
-- Categories and sequences have a table of their own per feature, owned by column. Sharing a
-  vocabulary shares the meaning of a row, not its values: the two towers must stay separable.
+- Categories and sequences have a table of their own per feature, owned by column: the two towers
+  must stay separable. Tables that share a vocabulary START from the same values, so that what the
+  layers learn of "the same id on both sides" holds for ids that were hardly ever trained too.
 - A sequence is the mean of its known entries (an Embedding and a masked mean: EmbeddingBag costs
   thirty times as much in onnxruntime).
 - Numbers and vectors are inputs, not parameters. They belong to the first owner; every later stage
@@ -15,6 +16,8 @@ Dimension letters: B batch, L sequence length, D vector dims, U columns.
 """
 
 from __future__ import annotations
+
+import zlib
 
 import torch
 from torch import Tensor, nn
@@ -71,17 +74,24 @@ Encoder = CategoryEncoder | InputEncoder
 
 
 def build_encoder(
-    feature: Feature, schema: FeatureSchema, columns: int, generator: torch.Generator
+    feature: Feature, schema: FeatureSchema, columns: int, seed: int
 ) -> tuple[Encoder, int]:
     """The encoder of one declared feature, and how many columns it yields."""
     match feature:
         case Categorical():
-            rows = len(schema.vocabularies[feature.vocabulary]) + 1
-            return CategoryEncoder(rows, columns, generator), columns
+            return CategoryEncoder(*_table(feature.vocabulary, schema, columns, seed)), columns
         case CategorySequence():
-            rows = len(schema.vocabularies[feature.vocabulary]) + 1
-            return SequenceEncoder(rows, columns, generator), columns
+            return SequenceEncoder(*_table(feature.vocabulary, schema, columns, seed)), columns
         case Numeric():
             return InputEncoder(1), 1
         case Vector():
             return InputEncoder(feature.dim), feature.dim
+
+
+def _table(
+    vocabulary: str, schema: FeatureSchema, columns: int, seed: int
+) -> tuple[int, int, torch.Generator]:
+    """Rows, columns and the generator of a table: the same for all tables of a vocabulary."""
+    rows = len(schema.vocabularies[vocabulary]) + 1
+    generator = torch.Generator().manual_seed(zlib.crc32(vocabulary.encode(), seed))
+    return rows, columns, generator

@@ -51,7 +51,10 @@ class Tower(nn.Module):
     ) -> None:
         super().__init__()
         self.names = [feature.name for feature in features]
-        built = [build_encoder(each, schema, config.columns, generator) for each in features]
+        built = [
+            build_encoder(each, schema, config.columns, generator.initial_seed())
+            for each in features
+        ]
         self.encoders = nn.ModuleList(encoder for encoder, _ in built)
         widths = [sum(columns for _, columns in built), *config.hidden, config.dim]
         self.layers = nn.ModuleList(

@@ -34,7 +34,7 @@ from training.logs.split import iso, split_log, split_time
 from training.progress import ProgressReport
 from training.trainer import Trainer, make_deterministic
 
-TRAINER = 1  # raised when a change of code changes what a configuration trains
+TRAINER = 2  # raised when a change of code changes what a configuration trains
 PAPER_WEIGHTS = (1.0, 1.8, 1.2)  # <k_d, k_o, k_r>, as the paper serves them
 logger = logging.getLogger("training")
 Json = dict[str, Any]

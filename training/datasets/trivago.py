@@ -234,7 +234,7 @@ USER_FEATURES = (
 )
 ITEM_FEATURES = (
     ItemFeature(name="item_id", type="categorical"),
-    ItemFeature(name="main_city", type="categorical"),
+    ItemFeature(name="main_city", type="categorical", vocabulary="city"),
     ItemFeature(name="log_impressions", type="numeric"),
     ItemFeature(name="log_popularity", type="numeric"),
     ItemFeature(name="mean_price", type="numeric"),
