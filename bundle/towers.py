@@ -1,15 +1,19 @@
 """ONNX towers, held against the feature schema and the segments before the first call.
 
 One thread per session: the callers run one query per core, and more threads only fight.
+onnxruntime reports usage over HTTPS unless told not to before it loads; here it is told not to.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime as ort
 from numpy.typing import NDArray
 
