@@ -4,6 +4,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
 PORT   ?= 8000
+# On Linux PyPI's torch brings gigabytes of CUDA. For the CPU wheel:
+#   make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+PIP_ARGS ?=
 
 .PHONY: demo serve test lint clean
 
@@ -28,11 +31,11 @@ $(VENV)/bin/python:
 	  echo "python3 has no venv module: as root, apt-get install python3-venv"; exit 2; }
 
 $(VENV)/.installed-demo: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --editable '.[training,index,service]'
+	$(BIN)/pip install --quiet $(PIP_ARGS) --editable '.[training,index,service]'
 	touch $@
 
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --editable '.[training,index,service,loadtests,dev]'
+	$(BIN)/pip install --quiet $(PIP_ARGS) --editable '.[training,index,service,loadtests,dev]'
 	touch $@ $(VENV)/.installed-demo
 
 clean:  ## remove the environment and the demo's artefacts
