@@ -35,7 +35,7 @@ class ModelConfig(_Settings):
         "24/20/20 of 64), `cpp` (what pruning leaves), or a list that sums to dim",
     )
     hidden: list[PositiveInt] = Field(
-        default=[128], description="units of each hidden layer, both towers"
+        default=[256], description="units of each hidden layer, both towers"
     )
     columns: int = Field(
         default=32, ge=1, description="embedding columns per categorical or sequence"
