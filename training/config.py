@@ -178,7 +178,7 @@ class TrainConfig(_Settings):
     split: SplitConfig = SplitConfig()
     first: StageConfig = StageConfig(epochs=3, request_negatives=1)
     middle: StageConfig = StageConfig(epochs=3, mixed_negatives=512)
-    last: StageConfig = StageConfig(epochs=6, batch_size=256, mixed_negatives=2048, replay=0.3)
+    last: StageConfig = StageConfig(epochs=6, batch_size=256, mixed_negatives=2048, replay=0.1)
     margin: MarginConfig = MarginConfig()
     pruning: PruningConfig = PruningConfig()
     recovery: RecoveryConfig = RecoveryConfig()
