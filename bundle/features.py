@@ -30,6 +30,7 @@ Column = Sequence[Any]
 Vocabulary = Mapping[str, int]
 
 CLIP = 10.0  # standard deviations: one absurd number must not make an infinite vector
+LARGEST = 1e6  # of a vector's numbers, for the same reason
 NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"  # names travel as ONNX inputs, JSON keys, metric labels
 
 
@@ -166,14 +167,15 @@ class Vector(_Feature):
         return values_BD
 
     def _checked(self, value: object, row: int) -> NDArray[np.float32]:
-        expected = f"{self.dim} finite numbers"
+        expected = f"{self.dim} numbers from {-LARGEST:g} to {LARGEST:g}"
         try:
-            vector_D = np.asarray(value, np.float32)
-        except (TypeError, ValueError, OverflowError):
+            vector_D = np.asarray(value)
+        except ValueError:  # lists of unequal length
             raise FeatureError(self.name, row, value, expected) from None
-        if vector_D.shape != (self.dim,) or not np.isfinite(vector_D).all():
+        numbers = vector_D.dtype.kind in "fiu" and vector_D.shape == (self.dim,)
+        if not numbers or not -LARGEST <= vector_D.min() <= vector_D.max() <= LARGEST:  # nor NaN
             raise FeatureError(self.name, row, value, expected)
-        return vector_D
+        return vector_D.astype(np.float32)
 
 
 Feature = Annotated[Categorical | CategorySequence | Numeric | Vector, Field(discriminator="type")]

@@ -116,7 +116,7 @@ def test_a_vector_of_the_wrong_length_is_refused_with_its_item(release, capsys):
 
     rewrite(release, "items.parquet", shorten)
     item = pq.read_table(release.log / "items.parquet")["item_id"][2].as_py()
-    refused(release, capsys, "'content'", repr(item), "8 finite numbers")
+    refused(release, capsys, "'content'", repr(item), "8 numbers")
 
 
 def test_missing_values_are_indexed_not_refused(release):
