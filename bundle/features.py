@@ -206,13 +206,19 @@ class FeatureSchema(BaseModel):
                 raise ValueError(f"vocabulary {name!r}: entries must be non-empty and differ")
         return self
 
+    def rows_of(self, vocabulary: str) -> Vocabulary:
+        """Category → row of its embedding table (0 is kept for unknown).
+
+        Made when first asked for: a server never needs the vocabularies of items alone.
+        """
+        if vocabulary not in self._rows:
+            entries = self.vocabularies[vocabulary]
+            self._rows[vocabulary] = {entry: row for row, entry in enumerate(entries, start=1)}
+        return self._rows[vocabulary]
+
     @cached_property
-    def rows(self) -> dict[str, dict[str, int]]:
-        """Per vocabulary, category → row of its embedding table (0 is kept for unknown)."""
-        return {
-            name: {entry: row for row, entry in enumerate(entries, start=1)}
-            for name, entries in self.vocabularies.items()
-        }
+    def _rows(self) -> dict[str, Vocabulary]:
+        return {}
 
     def encode_user(self, columns: Mapping[str, Column], rows: int) -> EncodedFeatures:
         """Encode `rows` user records given as columns; absent columns count as missing."""
@@ -230,7 +236,7 @@ class FeatureSchema(BaseModel):
         for feature in features:
             column = columns.get(feature.name, [None] * rows)
             if isinstance(feature, Categorical | CategorySequence):
-                vocabulary = self.rows[feature.vocabulary]
+                vocabulary = self.rows_of(feature.vocabulary)
                 arrays[feature.name], unknown[feature.name] = feature.encode(column, vocabulary)
             else:
                 arrays[feature.name] = feature.encode(column)

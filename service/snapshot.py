@@ -75,12 +75,10 @@ class Snapshot:
 def open_snapshot(releases: Path, current: Current) -> Snapshot:
     """Verify and open a pair. Raises BundleError, or RuntimeError from FAISS."""
     bundle, files = read_pair(releases, current)
-    snapshot = Snapshot(
+    return Snapshot(
         current=current,
         bundle=bundle,
         tower=open_user_tower(bundle),
         index=open_index(files),
         golden=files.golden,
     )
-    _ = snapshot.schema.rows  # build the vocabulary look-ups now, not in the first request
-    return snapshot

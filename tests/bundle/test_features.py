@@ -1,5 +1,7 @@
 """The one encoder: what towers see for every kind of raw value."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -114,6 +116,21 @@ def test_one_record_encodes_as_it_does_within_a_batch():
         single = SCHEMA.encode_user({k: [v[row]] for k, v in columns.items()}, rows=1).arrays
         for name, array in single.items():
             np.testing.assert_array_equal(array[0], batch[name][row])
+
+
+def test_encoding_users_spends_no_memory_on_vocabularies_that_only_items_use():
+    brands = [f"brand{number}" for number in range(100_000)]
+    schema = FeatureSchema(
+        vocabularies={"city": ["x"], "brand": brands},
+        user=[Categorical(name="city", vocabulary="city")],
+        item=[Categorical(name="brand", vocabulary="brand")],
+    )
+    tracemalloc.start()
+    schema.encode_user({"city": ["x"]}, rows=1)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 100_000
+    assert schema.encode_item({"brand": ["brand7"]}, rows=1).arrays["brand"].tolist() == [8]
 
 
 def test_vocabularies_are_sorted_and_leave_out_rare_and_missing_values():
