@@ -93,7 +93,9 @@ class WeightsBoard:
                 self._follow_one_connection()
             except StoreUnavailableError as error:
                 self._went_away(error)
-                self._stopping.wait(RETRY_S)
+            except Exception:
+                log.exception("weights could not be refreshed; trying again")
+            self._stopping.wait(RETRY_S)
 
     def _follow_one_connection(self) -> None:
         with self._store.watch() as watch:

@@ -19,7 +19,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from service.weights.record import WeightsRecord
-from service.weights.store import StoreUnavailableError, VersionConflictError, read_record
+from service.weights.store import (
+    StoreUnavailableError,
+    VersionConflictError,
+    read_record,
+    read_records,
+)
 
 POLL_S = 0.02
 BUSY_TIMEOUT_S = 5.0
@@ -51,9 +56,10 @@ class EmbeddedStore:
     def current(self) -> dict[str, WeightsRecord]:
         """The newest record of every scenario."""
         with self._open() as db:
-            rows = db.execute("SELECT max(version), record FROM history GROUP BY scenario")
-            records = [read_record(row[1]) for row in rows]
-        return {record.scenario: record for record in records}
+            rows = db.execute(
+                "SELECT scenario, record, max(version) FROM history GROUP BY scenario"
+            )
+            return read_records({scenario: record for scenario, record, _ in rows})
 
     def append(self, record: WeightsRecord) -> None:
         """Add the next version in one statement, hence one transaction."""

@@ -22,12 +22,21 @@ from redis.client import PubSub
 from redis.retry import Retry
 
 from service.weights.record import WeightsRecord
-from service.weights.store import StoreUnavailableError, VersionConflictError, read_record
+from service.weights.store import (
+    StoreUnavailableError,
+    VersionConflictError,
+    read_record,
+    read_records,
+)
 
 CURRENT = "{csmf:weights}:current"
 HISTORY = "{csmf:weights}:history:"
 CHANGED = "{csmf:weights}:changed"
 TIMEOUT_S = 1.0
+BAD_URL = (
+    "the URL of Redis cannot be read: expected redis://host:6379/0, rediss://:password@host:6379/0 "
+    "or unix:///path, with special characters of the password percent-encoded"
+)
 APPEND = """
 local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
 local version = 0
@@ -41,23 +50,26 @@ return 1
 
 
 class RedisStore:
-    """A WeightsStore at `url` (redis://, rediss:// or unix://)."""
+    """A WeightsStore at `url`. Raises StoreUnavailableError for a URL that cannot be read."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(NoBackoff(), 1),
-        )
+        try:
+            self._redis = redis.Redis.from_url(
+                url,
+                decode_responses=True,
+                encoding_errors="replace",  # what is no text is no record either, and reported so
+                socket_timeout=TIMEOUT_S,
+                socket_connect_timeout=TIMEOUT_S,
+                retry=Retry(NoBackoff(), 1),
+            )
+        except ValueError:  # its text may hold a part of the password
+            raise StoreUnavailableError(BAD_URL) from None
         self._append = self._redis.register_script(APPEND)
 
     def current(self) -> dict[str, WeightsRecord]:
         """The newest record of every scenario."""
         with _reachable():
-            records = cast("dict[str, str]", self._redis.hgetall(CURRENT))
-        return {scenario: read_record(record) for scenario, record in records.items()}
+            return read_records(cast("dict[str, str]", self._redis.hgetall(CURRENT)))
 
     def append(self, record: WeightsRecord) -> None:
         """Add the next version, or raise VersionConflictError."""
@@ -78,7 +90,7 @@ class RedisStore:
         with _reachable():
             page = self._redis.xrevrange(HISTORY + scenario, newest, "-", count=limit)
         entries = cast("list[tuple[str, dict[str, str]]]", page)
-        return [read_record(fields["record"]) for _, fields in entries]
+        return [read_record(fields.get("record", "")) for _, fields in entries]
 
     @contextmanager
     def watch(self) -> Iterator[ChannelWatch]:

@@ -4,6 +4,7 @@ Decisions
 - A store has one write, `append`: atomically add the next version of a scenario. Compare-and-set,
   set and rollback are all built on it here, so that both stores behave alike.
 - History is append-only; the newest entry is the current record.
+- A record that another program spoilt is left out and reported; the other scenarios go on.
 - A store only blocks threads, never the event loop: requests read the board, not the store.
 
 Use: `set_weights(store, Change("feed", author, reason), weights)`.
@@ -11,21 +12,25 @@ Use: `set_weights(store, Change("feed", author, reason), weights)`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 from pydantic import ValidationError
 
 from service.weights.record import WeightsRecord
 
+log = logging.getLogger(__name__)
+
 APPEND_ATTEMPTS = 20  # an unconditional set that loses this many races in a row gives up
 
 
 class StoreUnavailableError(Exception):
-    """The store cannot be reached or read; what is already on the board stays in force."""
+    """The store, or a record in it, cannot be read; what is already on the board stays in force."""
 
 
 class VersionConflictError(Exception):
@@ -124,6 +129,22 @@ def roll_back(
         raise UnknownVersionError(to_version, newest.version if newest else 0)
     check(found[0].weights)
     return set_weights(store, change, found[0].weights)
+
+
+def read_records(texts: Mapping[str, str]) -> dict[str, WeightsRecord]:
+    """Stored records by scenario, without those that are not records."""
+    records = {}
+    for scenario, text in texts.items():
+        try:
+            records[scenario] = read_record(text)
+        except StoreUnavailableError as error:
+            _report_unreadable(scenario, str(error))
+    return records
+
+
+@lru_cache(maxsize=100)  # once for each fault, not at each refresh
+def _report_unreadable(scenario: str, problem: str) -> None:
+    log.warning("weights of %r are left out: %s", scenario, problem)
 
 
 def read_record(text: str) -> WeightsRecord:

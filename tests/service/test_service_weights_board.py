@@ -109,6 +109,23 @@ def test_a_lost_signal_is_made_good_by_the_slow_poll(empty_redis, start_board):
     assert version_within(board, 1, 9)
 
 
+def test_a_fault_in_one_refresh_does_not_end_the_following(tmp_path, start_board, caplog):
+    faults = iter([ZeroDivisionError("a fault")])
+
+    def observe(records):
+        for fault in faults if records else ():
+            raise fault
+
+    store = EmbeddedStore(tmp_path / "weights.sqlite3")
+    board = start_board(store, poll_s=0.1, on_refresh=observe)
+    set_weights(store, CHANGE, WEIGHTS)
+    assert version_within(board, 2, 1)
+    time.sleep(0.1)
+    assert "ZeroDivisionError: a fault" in caplog.text
+    set_weights(store, CHANGE, WEIGHTS)
+    assert version_within(board, 2, 2)
+
+
 def test_each_refresh_is_observed(tmp_path, start_board):
     seen = []
     store = EmbeddedStore(tmp_path / "weights.sqlite3")

@@ -158,10 +158,29 @@ def test_a_change_right_after_subscribing_is_noticed(open_store):
         assert watch.wait(1)
 
 
-def test_a_record_that_another_program_wrote_is_reported_not_served(empty_redis):
-    empty_redis.client().hset("{csmf:weights}:current", "feed", '{"weights": "none"}')
+@pytest.mark.parametrize("spoilt", ['{"weights": "none"}', b"\xff\xfe", ""])
+def test_a_record_that_another_program_wrote_is_reported_and_the_others_are_served(
+    empty_redis, spoilt, caplog
+):
+    store = RedisStore(empty_redis.url)
+    record = set_weights(store, change("search"), BALANCED)
+    empty_redis.client().hset("{csmf:weights}:current", f"feed-{len(spoilt)}", spoilt)
+    for _ in range(3):
+        assert store.current() == {"search": record}
+    assert caplog.text.count(f"weights of 'feed-{len(spoilt)}' are left out") == 1
+
+
+def test_a_history_entry_that_another_program_wrote_is_reported(empty_redis):
+    empty_redis.client().xadd("{csmf:weights}:history:feed", {"colour": "red"}, id="1-0")
     with pytest.raises(StoreUnavailableError, match="not a weights record"):
-        RedisStore(empty_redis.url).current()
+        RedisStore(empty_redis.url).history("feed", 1)
+
+
+@pytest.mark.parametrize("url", ["localhost:6379", "redis://host:port", "redis://:a#b@host:6379"])
+def test_a_url_that_cannot_be_read_is_told_its_form_and_shows_no_password(url):
+    with pytest.raises(StoreUnavailableError, match="expected redis://host:6379/0") as refused:
+        RedisStore(url)
+    assert url not in str(refused.value)
 
 
 def test_a_redis_that_is_away_is_reported_within_three_seconds():

@@ -130,6 +130,7 @@ def test_weights_in_the_local_file_survive_a_restart(serve):
         ([], {"CSMF_LOG_LEVEL": "loud"}, "error: CSMF_LOG_LEVEL:"),
         (["--releases", "/nowhere"], {}, "csmf-index --release"),
         (["--state-dir", "/proc/none"], {}, "error: weights file /proc/none"),
+        ([], {"CSMF_REDIS_URL": "localhost:6379"}, "expected redis://host:6379/0"),
     ],
 )
 def test_a_service_that_cannot_start_says_why_in_one_line_and_exits_with_2(
