@@ -6,7 +6,6 @@ import re
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import IVF
 from support.release import SEGMENTS, make_release
 
 from bundle.effort import EffortMap
@@ -67,7 +66,9 @@ def test_equal_seeds_give_equal_files(tmp_path):
 
 
 def test_the_users_that_measure_recall_are_not_those_that_shaped_the_cells(catalogue_release):
-    inputs = read_inputs(catalogue_release.directory, catalogue_release.log, IVF)
+    inputs = read_inputs(
+        catalogue_release.directory, catalogue_release.log, BuildSettings(users=300)
+    )
     shaping = {record["user_id"] for record in inputs.shaping}
     measuring = {record["user_id"] for record in inputs.measuring}
     assert shaping
