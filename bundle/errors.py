@@ -48,6 +48,12 @@ class UnsafePathError(BundleError):
     remedy = "do not use this artefact: it was not written by this project"
 
 
+class WrongNameError(BundleError):
+    """A directory is called otherwise than its manifest says."""
+
+    remedy = "give the directory its own name again: people and programs find it by that"
+
+
 class MalformedJsonError(BundleError):
     """A JSON file cannot be parsed."""
 

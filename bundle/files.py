@@ -132,9 +132,13 @@ def require_regular(path: Path) -> None:
 
 
 def verify_files(
-    directory: Path, manifest: str, files: Sequence[FileEntry], required: Sequence[str]
+    directory: Path,
+    manifest: str,
+    files: Sequence[FileEntry],
+    required: Sequence[str],
+    beside: frozenset[str] = frozenset(),
 ) -> None:
-    """Hold a directory against its manifest: every listed file, and no other one.
+    """Hold a directory against its manifest: every listed file, and no other but those `beside`.
 
     Raises UnsafePathError, MissingFieldError, UnlistedFileError, MissingFileError,
     TruncatedFileError, ExtraBytesError or HashMismatchError.
@@ -151,7 +155,7 @@ def verify_files(
                 manifest, "files", expected=f"an entry for {name}", found=str(sorted(listed))
             )
     for path in sorted(directory.iterdir()):
-        if path.name not in listed | {manifest, "index"}:
+        if path.name not in listed | {manifest} | beside:
             raise errors.UnlistedFileError(
                 path.name, "", expected=f"only files listed in {manifest}", found="this one"
             )

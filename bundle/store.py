@@ -46,6 +46,7 @@ from bundle.manifest import (
 from bundle.segments import Segments
 
 BUNDLE_MANIFEST, INDEX_MANIFEST, CURRENT = "bundle.json", "index.json", "CURRENT"
+INDEXES = "index"  # the folder of a bundle's indexes
 
 
 @dataclass(frozen=True)
@@ -86,15 +87,15 @@ def staged_bundle(releases: Path, run_id: str) -> Iterator[Path]:
     """A temporary directory that becomes `releases/<run_id>`; call seal_bundle before leaving."""
     with staged_directory(releases / run_id) as directory:
         yield directory
-        read_bundle(directory)
+        read_bundle(directory, run_id)
 
 
 @contextmanager
 def staged_index(bundle: Bundle, build_id: str) -> Iterator[Path]:
     """A temporary directory that becomes `<bundle>/index/<build_id>`; call seal_index in it."""
-    with staged_directory(bundle.directory / "index" / build_id) as directory:
+    with staged_directory(bundle.directory / INDEXES / build_id) as directory:
         yield directory
-        read_index(directory, bundle)
+        read_index(directory, bundle, build_id)
 
 
 def seal_bundle(
@@ -129,18 +130,27 @@ def seal_index(directory: Path, manifest: IndexManifest) -> None:
     write_atomically(directory / INDEX_MANIFEST, to_json(manifest))
 
 
-def read_bundle(directory: Path) -> Bundle:
-    """Read and verify a bundle: every file, length and hash. Raises a BundleError."""
+def read_bundle(directory: Path, run_id: str = "") -> Bundle:
+    """Read and verify a bundle: every file, length and hash. Raises a BundleError.
+
+    Its id must be `run_id`, or else the name of the directory.
+    """
     manifest, digest = read_json(directory / BUNDLE_MANIFEST, BundleManifest)
-    verify_files(directory, BUNDLE_MANIFEST, manifest.files, BUNDLE_FILES)
+    _check_name(BUNDLE_MANIFEST, "run_id", run_id or directory.resolve().name, manifest.run_id)
+    beside = frozenset({INDEXES})
+    verify_files(directory, BUNDLE_MANIFEST, manifest.files, BUNDLE_FILES, beside)
     schema, _ = read_json(directory / "features.json", FeatureSchema)
     return Bundle(directory, manifest, schema, digest)
 
 
-def read_index(directory: Path, bundle: Bundle) -> Index:
-    """Read and verify an index against its bundle. Raises a BundleError."""
+def read_index(directory: Path, bundle: Bundle, build_id: str = "") -> Index:
+    """Read and verify an index against its bundle. Raises a BundleError.
+
+    Its id must be `build_id`, or else the name of the directory.
+    """
     manifest, digest = read_json(directory / INDEX_MANIFEST, IndexManifest)
     _check_pair(manifest, bundle)
+    _check_name(INDEX_MANIFEST, "build_id", build_id or directory.resolve().name, manifest.build_id)
     verify_files(directory, INDEX_MANIFEST, manifest.files, INDEX_FILES)
     count, dim = manifest.items, manifest.dim
     item_ids_N = load_array(directory / "item_ids.npy", "S", (count,))
@@ -159,8 +169,7 @@ def read_index(directory: Path, bundle: Bundle) -> Index:
 
 def publish(releases: Path, run_id: str, build_id: str) -> Current:
     """Verify the pair and make it CURRENT. Publishing an older pair is a rollback."""
-    bundle = read_bundle(releases / run_id)
-    index = read_index(bundle.directory / "index" / build_id, bundle)
+    bundle, index = _read_named(releases, run_id, build_id)
     current = Current(
         run_id=run_id,
         build_id=build_id,
@@ -182,8 +191,7 @@ def read_current(releases: Path) -> Current:
 
 def read_pair(releases: Path, current: Current) -> tuple[Bundle, Index]:
     """Read and verify the pair that CURRENT names, down to the hashes it names."""
-    bundle = read_bundle(releases / current.run_id)
-    index = read_index(bundle.directory / "index" / current.build_id, bundle)
+    bundle, index = _read_named(releases, current.run_id, current.build_id)
     for field, expected, found in (
         ("bundle_sha256", current.bundle_sha256, bundle.sha256),
         ("index_sha256", current.index_sha256, index.sha256),
@@ -191,6 +199,18 @@ def read_pair(releases: Path, current: Current) -> tuple[Bundle, Index]:
         if expected != found:
             raise errors.HashMismatchError(CURRENT, field, expected=expected, found=found)
     return bundle, index
+
+
+def _read_named(releases: Path, run_id: str, build_id: str) -> tuple[Bundle, Index]:
+    bundle = read_bundle(releases / run_id, run_id)
+    return bundle, read_index(bundle.directory / INDEXES / build_id, bundle, build_id)
+
+
+def _check_name(manifest: str, field: str, name: str, found: str) -> None:
+    if name != found:
+        raise errors.WrongNameError(
+            manifest, field, expected=f"{name}, as its directory", found=found
+        )
 
 
 def _check_pair(manifest: IndexManifest, bundle: Bundle) -> None:

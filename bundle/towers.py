@@ -18,7 +18,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from bundle import errors
-from bundle.features import Feature, TensorSpec
+from bundle.features import Feature, FeatureSchema, TensorSpec
 from bundle.store import Bundle
 
 OUTPUT = "embedding"
@@ -61,14 +61,30 @@ class Tower:
 
 def open_user_tower(bundle: Bundle) -> Tower:
     """The user tower of a verified bundle."""
-    path = bundle.directory / "user_tower.onnx"
-    return Tower(path, bundle.schema.user, bundle.segments.dim)
+    return _open(bundle, "user_tower.onnx", bundle.schema.user)
 
 
 def open_item_tower(bundle: Bundle) -> Tower:
     """The item tower of a verified bundle."""
-    path = bundle.directory / "item_tower.onnx"
-    return Tower(path, bundle.schema.item, bundle.segments.dim)
+    return _open(bundle, "item_tower.onnx", bundle.schema.item)
+
+
+def _open(bundle: Bundle, file: str, features: Sequence[Feature]) -> Tower:
+    """A tower that has answered for the last row of each vocabulary: its tables are that long."""
+    tower = Tower(bundle.directory / file, features, bundle.segments.dim)
+    try:
+        tower.embed({feature.name: _last_row(feature, bundle.schema) for feature in features})
+    except Exception as error:  # noqa: BLE001  (onnxruntime raises a class per status)
+        expected = "a table row for each entry of the vocabularies"
+        found = str(error).splitlines()[0][:200]
+        raise errors.TowerSignatureError(file, "tables", expected=expected, found=found) from None
+    return tower
+
+
+def _last_row(feature: Feature, schema: FeatureSchema) -> NDArray[Any]:
+    tensor, vocabulary = feature.tensor, getattr(feature, "vocabulary", None)
+    last = len(schema.vocabularies[vocabulary]) if vocabulary else 0
+    return np.full([size or 1 for size in tensor.shape], last, tensor.dtype)
 
 
 def _spec(node: ort.NodeArg) -> TensorSpec:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bundle.features import FeatureError
 from bundle.manifest import GoldenCase
-from bundle.weights import ObjectiveWeights
+from bundle.weights import ObjectiveWeights, WeightsError
 from service.retriever import Query, Retrieved, retrieve
 from service.snapshot import Snapshot
 
@@ -43,11 +43,11 @@ def check_golden(snapshot: Snapshot) -> None:
 
 def _recall(snapshot: Snapshot, case: GoldenCase) -> float:
     """Share of a case's list that is found, after holding the scores against the builder's."""
-    weights = ObjectiveWeights.parse(dict(case.weights), snapshot.segments.names)
-    query = Query(case.user, weights, k=len(case.item_ids), objective_scores=True)
     try:
+        weights = ObjectiveWeights.parse(dict(case.weights), snapshot.segments.names)
+        query = Query(case.user, weights, k=len(case.item_ids), objective_scores=True)
         found = retrieve(snapshot, query)
-    except FeatureError as error:
+    except (FeatureError, WeightsError) as error:
         raise GoldenCheckError(f"golden query of {snapshot.name}: {error}") from error
     scores_K = _exact_scores(found, weights)
     tolerance = SCORE_TOLERANCE * max(1e-6, float(np.abs(case.scores).max()))

@@ -173,6 +173,11 @@ def hidden_file_in_the_index(target: Target) -> None:
     (target.index / ".DS_Store").write_bytes(b"")
 
 
+@attack("F6", errors.UnlistedFileError)
+def folder_of_indexes_in_an_index(target: Target) -> None:
+    (target.index / "index").mkdir()
+
+
 @attack("F7", errors.UnsafePathError)
 def path_traversal(target: Target) -> None:
     rename_entry(target, "../../etc/passwd")
@@ -231,6 +236,24 @@ def golden_set_not_listed(target: Target) -> None:
 def file_listed_twice(target: Target) -> None:
     manifest = load(target.bundle / "bundle.json")
     save(target.bundle / "bundle.json", manifest | {"files": manifest["files"] * 2})
+
+
+@attack("F11", errors.WrongNameError)
+def bundle_under_another_name(target: Target) -> None:
+    target.bundle.rename(target.releases / "renamed")
+    edit(target.releases / "CURRENT", run_id="renamed")
+
+
+@attack("F11", errors.WrongNameError)
+def bundle_under_an_alias(target: Target) -> None:
+    (target.releases / "latest").symlink_to(target.bundle)
+    edit(target.releases / "CURRENT", run_id="latest")
+
+
+@attack("F11", errors.WrongNameError)
+def index_under_another_name(target: Target) -> None:
+    target.index.rename(target.index.with_name("renamed"))
+    edit(target.releases / "CURRENT", build_id="renamed")
 
 
 # --- JSON ---------------------------------------------------------------------------------------
@@ -451,6 +474,11 @@ def segments_longer_than_the_towers_output(target: Target) -> None:
     manifest = load(target.bundle / "bundle.json")
     manifest["segments"][2]["size"] += 1
     save(target.bundle / "bundle.json", manifest)
+
+
+@attack("T5", errors.TowerSignatureError)
+def vocabulary_longer_than_the_towers_table(target: Target) -> None:
+    edit_features(target, lambda schema: schema["vocabularies"]["hour"].append("25 o'clock"))
 
 
 # --- the index, resealed ------------------------------------------------------------------------

@@ -152,6 +152,16 @@ def test_a_pair_whose_index_finds_other_items_fails_its_golden_queries(own_relea
         load_snapshot(own_release.releases)
 
 
+def test_a_golden_query_with_weights_of_other_stages_is_refused_by_name(own_release):
+    file = own_release.directory / "index" / "b1" / "golden.json"
+    golden = json.loads(file.read_text())
+    golden["cases"][0]["weights"] = {"view": 1.0}
+    file.write_text(json.dumps(golden))
+    reseal(own_release, "b1")
+    with pytest.raises(GoldenCheckError, match="one of the stages"):
+        load_snapshot(own_release.releases)
+
+
 def test_a_release_copied_elsewhere_serves_the_same(own_release, tmp_path):
     shutil.copytree(own_release.releases, tmp_path / "copy")
     user = user_records(own_release)[0]
