@@ -1,7 +1,7 @@
-"""`csmf-index`: build an index for a bundle, and publish the pair if asked to.
+"""`csmf-index`: build an index for a bundle, publish the pair if asked to, or an older one again.
 
 Exit codes: 0 built (and published), 1 the disk failed, 2 bad input, 3 recall below the target.
-Unless it is 0, no index was written and CURRENT is as before.
+Unless it is 0, CURRENT is as before.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ DEFAULTS = BuildSettings()
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments = _parser().parse_args(argv)
     logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
     logging.getLogger("csmf").setLevel(logging.INFO)
     if arguments.threads:
@@ -50,11 +49,14 @@ def _run(arguments: argparse.Namespace) -> int:
         users=arguments.users,
         seed=arguments.seed,
     )
+    build_id = arguments.rollback
     try:
-        report = build_index(release, arguments.log, settings)
-        print(summary(report))
-        if arguments.publish:
-            publish(release.parent, report.manifest.run_id, report.manifest.build_id)
+        if build_id is None:
+            report = build_index(release, arguments.log, settings)
+            print(summary(report))
+            build_id = report.manifest.build_id
+        if arguments.publish or arguments.rollback:
+            publish(release.parent, release.name, build_id)
             print(f"published as {release.parent / 'CURRENT'}")
     except (BundleError, InputError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -112,7 +114,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--release", type=Path, required=True, help="the bundle: releases/<run_id>")
-    add("--log", type=Path, required=True, help="directory with items.parquet, requests.parquet")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--log", type=Path, help="directory with items.parquet and requests.parquet")
+    what.add_argument(
+        "--rollback", metavar="BUILD", help="build nothing: make this older build CURRENT again"
+    )
     add("--publish", action="store_true", help="make the pair CURRENT once it is built")
     add(
         "--target-recall",

@@ -12,7 +12,7 @@ import pytest
 from onnx import numpy_helper
 from support.release import Release, make_release
 
-from bundle.store import publish, read_current, seal_bundle, staged_bundle
+from bundle.store import read_current, seal_bundle, staged_bundle
 from index_builder.cli import main
 
 
@@ -186,5 +186,14 @@ def test_an_older_build_can_be_published_again(release):
     assert run(release, "--publish", "--seed", "1") == 0
     older, newer = builds(release)
     assert read_current(release.releases).build_id == newer
-    publish(release.releases, release.run_id, older)
+    assert main(["--release", str(release.directory), "--rollback", older]) == 0
     assert read_current(release.releases).build_id == older
+    assert builds(release) == [older, newer]
+
+
+def test_going_back_to_a_build_that_is_not_there_is_refused_and_changes_nothing(release, capsys):
+    assert run(release, "--publish") == 0
+    before = read_current(release.releases)
+    assert main(["--release", str(release.directory), "--rollback", "never-built"]) == 2
+    assert "never-built" in capsys.readouterr().err
+    assert read_current(release.releases) == before
