@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -46,6 +47,7 @@ def main() -> int:
     arguments = parser.parse_args()
     started = time.monotonic()
     try:
+        require_free(arguments.port)
         release = build(arguments.out, arguments.simulate)
         with service(arguments.out, arguments.port) as client:
             show(client, arguments.out / "log", release)
@@ -59,7 +61,16 @@ def main() -> int:
 
 
 class DemoError(Exception):
-    """The service did not do what the demo needs of it."""
+    """The service did not do what the demo needs of it, or cannot start."""
+
+
+def require_free(port: int) -> None:
+    """Refuse a taken port before minutes of work: else the demo would change another's weights."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        reason = f"--port {port}: {os.strerror(error.errno)}"
+        raise DemoError(f"{reason}; stop what listens there, or choose another port") from None
 
 
 def build(out: Path, simulate: list[str]) -> Path:
