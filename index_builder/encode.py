@@ -16,7 +16,7 @@ from bundle.store import Bundle
 from bundle.towers import open_item_tower, open_user_tower
 from index_builder.errors import InputError
 from index_builder.progress import Progress
-from index_builder.tables import ITEMS, REQUESTS, Catalogue, Record, as_columns
+from index_builder.tables import ITEMS, REQUESTS, USERS, Catalogue, Record, as_columns
 
 Floats = NDArray[np.float32]
 
@@ -50,7 +50,9 @@ def encode_users(bundle: Bundle, records: list[Record]) -> Floats:
     try:
         encoded = bundle.schema.encode_user(columns, len(records))
     except FeatureError as error:
-        raise _bad_value(REQUESTS, f"record {records[error.row]!r:.200}", error) from None
+        raise _bad_value(
+            f"{REQUESTS} or {USERS}", f"record {records[error.row]!r:.200}", error
+        ) from None
     users_BM = open_user_tower(bundle).embed(encoded.arrays)
     if not np.isfinite(users_BM).all():
         row = int(np.flatnonzero(~np.isfinite(users_BM).all(axis=1))[0])

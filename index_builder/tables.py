@@ -26,6 +26,7 @@ from bundle.features import FeatureSchema
 from index_builder.errors import InputError
 
 BATCH_ROWS = 8192
+LONGEST_ID = 512  # bytes; every id takes as much room as the longest
 ITEMS, REQUESTS, USERS = "items.parquet", "requests.parquet", "users.parquet"
 Columns = dict[str, Any]
 Record = dict[str, object]
@@ -135,14 +136,16 @@ def _id_batches(file: pq.ParquetFile) -> Iterator[NDArray[np.bytes_]]:
 
 
 def _id_bytes(value: object, row: int) -> bytes:
-    if not isinstance(value, str) or not value or "\0" in value:
+    content = value.encode() if isinstance(value, str) else b""
+    if not 0 < len(content) <= LONGEST_ID or b"\0" in content:
         raise InputError(
             ITEMS,
             f"column 'item_id', row {row}",
             found=f"{value!r:.80}",
-            remedy="ids are non-empty strings without NUL characters: correct this row",
+            remedy=f"ids are non-empty strings of at most {LONGEST_ID} bytes without NUL "
+            "characters: correct this row",
         )
-    return value.encode()
+    return content
 
 
 def _refuse_duplicates(ids_N: NDArray[np.bytes_], order_N: NDArray[np.int64]) -> None:

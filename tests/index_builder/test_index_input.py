@@ -55,8 +55,10 @@ def test_a_repeated_item_is_refused_with_both_rows(release, capsys):
     refused(release, capsys, "items.parquet", "'item_id'", "rows 3 and 7", "one row per item")
 
 
-@pytest.mark.parametrize("value", ["", None, "a\0b"])
-def test_an_id_that_is_empty_or_holds_a_nul_is_refused_with_its_row(release, capsys, value):
+@pytest.mark.parametrize("value", ["", None, "a\0b", "x" * 513])
+def test_an_id_that_is_empty_too_long_or_holds_a_nul_is_refused_with_its_row(
+    release, capsys, value
+):
     rewrite(release, "items.parquet", lambda table: with_id(table, 5, value))
     refused(release, capsys, "items.parquet", "'item_id', row 5", "non-empty")
 
@@ -106,6 +108,14 @@ def test_a_number_that_is_not_finite_is_refused_with_its_item(release, capsys):
     rewrite(release, "items.parquet", spoil)
     item = pq.read_table(release.log / "items.parquet")["item_id"][11].as_py()
     refused(release, capsys, "'price'", repr(item), "finite number")
+
+
+def test_a_wrong_value_of_a_user_is_refused_with_the_tables_it_may_lie_in(release, capsys):
+    def age(table: pa.Table) -> pa.Table:
+        return table.set_column(1, "age", pa.array(["old"] * table.num_rows))
+
+    rewrite(release, "users.parquet", age)
+    refused(release, capsys, "users.parquet", "'age'", "'old'", "finite number")
 
 
 def test_a_vector_of_the_wrong_length_is_refused_with_its_item(release, capsys):
