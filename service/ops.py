@@ -19,6 +19,7 @@ import os
 import sys
 from collections.abc import Sequence
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
@@ -54,15 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def call(url: str, method: str, path: str, body: Json | None = None) -> Json:
     """One request to the service. Raises RefusedError with the service's own words."""
     content = None if body is None else json.dumps(body).encode()
-    request = Request(  # noqa: S310  (the operator chooses the URL)
-        url.rstrip("/") + path, content, {"content-type": "application/json"}, method=method
-    )
+    headers = {"content-type": "application/json"}
     try:
+        request = Request(url.rstrip("/") + path, content, headers, method=method)  # noqa: S310  (the operator chooses the URL)
         with urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
             return dict(json.load(response))
     except HTTPError as error:
         raise _refused(error) from None
-    except (URLError, OSError, ValueError) as error:
+    except (URLError, OSError, HTTPException, ValueError, TypeError) as error:
         reason = getattr(error, "reason", error)
         raise RefusedError(
             f"{url}: {reason}; start csmf-serve, or name its address with --url or CSMF_URL", AWAY
@@ -164,7 +164,7 @@ def _set(args: argparse.Namespace) -> Json:
 
 
 def _history(args: argparse.Namespace) -> Json:
-    query = {"limit": args.limit} | ({"before": args.before} if args.before else {})
+    query = {"limit": args.limit} | ({} if args.before is None else {"before": args.before})
     return call(args.url, "GET", _path(args, f"/history?{urlencode(query)}"))
 
 

@@ -1,6 +1,8 @@
 """What operators see of csmf-weights, against a running service."""
 
 import json
+import socket
+import threading
 
 import pytest
 
@@ -69,6 +71,7 @@ def test_the_life_of_a_scenario_as_an_operator_sees_it(run):
         ([*SET, "click=1"], "error: weights.exposure: expected a number, got nothing"),
         ([*SET, "click=1", "click=2"], "error: expected each stage once"),
         ([*SET, "exposure=nan", "click=1", "conversion=1"], "error: weights.exposure: expected"),
+        (["history", "feed", "--before", "0"], "error: before: expected greater than"),
         (["rollback", "feed", "--to", "9", "--reason", "x"], "error: to_version: expected a ver"),
     ):
         code, out, err = run(*words)
@@ -79,11 +82,27 @@ def test_the_life_of_a_scenario_as_an_operator_sees_it(run):
     assert out == "never set: the bundle's default is in force\n"
 
 
-def test_a_service_that_is_away_is_exit_code_1_with_a_way_out(capsys):
-    assert ops.main(["list", "--url", "http://127.0.0.1:1"]) == 1
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://no such host", "localhost:8000"])
+def test_a_service_that_is_away_is_exit_code_1_with_a_way_out(url, capsys):
+    assert ops.main(["list", "--url", url]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: http://127.0.0.1:1: ")
+    assert error.startswith(f"error: {url}: ")
     assert "--url or CSMF_URL" in error
+
+
+@pytest.mark.parametrize("answer", [b"-ERR unknown command\r\n", b"HTTP/1.0 200 OK\r\n\r\n[1]"])
+def test_another_program_at_the_address_is_exit_code_1_with_a_way_out(answer, capsys):
+    def give(listener):
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65_536)
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=give, args=(listener,)).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        assert ops.main(["list", "--url", url]) == 1
+    assert "--url or CSMF_URL" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
