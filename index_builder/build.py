@@ -5,8 +5,8 @@ Decisions
   request, its recall is 1 for all weights, and it needs no calibration.
 - Nothing is visible until the index is whole, verified and at its target recall; a build that
   fails, or is killed, leaves the releases as they were.
-- `build_id` is the time and six digits of a hash of what went in (bundle, catalogue, settings), so
-  that a list of builds sorts by age, and equal digits mean equal input.
+- `build_id` is the time and six digits of a hash of what went in (bundle, catalogue, users drawn,
+  settings), so that a list of builds sorts by age, and equal digits mean equal input.
 - Users that shape the cells (whitening) and users that measure recall are different people.
 
     report = build_index(Path("releases/r1"), Path("log"), BuildSettings())
@@ -15,8 +15,7 @@ Decisions
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -119,8 +118,8 @@ def read_inputs(release: Path, log: Path, settings: BuildSettings) -> Inputs:
 
 
 def _build_id(built_at: datetime, inputs: Inputs, settings: BuildSettings) -> str:
-    catalogue = sha256(inputs.catalogue.path)
-    identity = json.dumps([inputs.bundle.sha256, catalogue, asdict(settings)], sort_keys=True)
+    tables = (sha256(inputs.catalogue.path), inputs.shaping, inputs.measuring)
+    identity = repr((inputs.bundle.sha256, tables, settings))
     digest = hashlib.sha256(identity.encode()).hexdigest()[:6]
     return f"{built_at:%Y%m%dT%H%M%S}.{built_at.microsecond // 1000:03d}Z-{digest}"
 

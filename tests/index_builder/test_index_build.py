@@ -30,6 +30,18 @@ def test_a_published_pair_is_readable_and_names_what_was_built(release, capsys):
     assert "published" in shown
 
 
+def test_the_digits_of_a_build_are_equal_exactly_when_what_went_in_is(release):
+    def digits() -> str:
+        report = build_index(release.directory, release.log, BuildSettings())
+        return report.manifest.build_id[-6:]
+
+    before = digits()
+    assert digits() == before
+    requests = pq.read_table(release.log / "requests.parquet")
+    pq.write_table(requests.slice(1), release.log / "requests.parquet")
+    assert digits() != before
+
+
 def test_without_publish_nothing_is_made_current(release):
     assert main(["--release", str(release.directory), "--log", str(release.log)]) == 0
     assert not (release.releases / "CURRENT").exists()
