@@ -16,6 +16,7 @@ from index_builder.cells import cell_count
 from index_builder.cli import main
 from index_builder.grid import weight_directions
 from index_builder.settings import BuildSettings
+from index_builder.tables import sample_users
 
 
 def test_a_published_pair_is_readable_and_names_what_was_built(release, capsys):
@@ -75,6 +76,14 @@ def test_equal_seeds_give_equal_files(tmp_path):
         report = build_index(release.directory, release.log, settings)
         contents.append({entry.path: entry.sha256 for entry in report.manifest.files})
     assert contents[0] == contents[1]
+
+
+def test_users_are_drawn_from_the_whole_log_not_from_its_beginning(catalogue_release):
+    log, schema = catalogue_release.log, catalogue_release.bundle.schema
+    listed = pq.read_table(log / "requests.parquet")["user_id"].to_pylist()
+    _, drawn = sample_users(log, schema, 200, seed=0)
+    assert len(drawn) == 200
+    assert not set(drawn) <= set(listed[:600])
 
 
 def test_the_users_that_measure_recall_are_not_those_that_shaped_the_cells(catalogue_release):

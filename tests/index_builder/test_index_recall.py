@@ -10,8 +10,9 @@ from bundle.segments import Segments
 from bundle.store import Index, read_index
 from index_builder.build import build_index
 from index_builder.calibrate import Target, calibrate, recall_by_score
-from index_builder.cells import fill_cells, train_centroids
+from index_builder.cells import fill_cells, train_centroids, whitening
 from index_builder.encode import encode_users
+from index_builder.errors import InputError
 from index_builder.progress import Progress
 from index_builder.settings import BuildSettings
 
@@ -72,6 +73,33 @@ def test_the_effort_map_holds_for_weights_between_its_points_and_users_it_has_no
         for k in (30, 400):
             nprobe = effort.lookup(weights_S, k)
             assert recall(ivf_index, queries_BM, k, nprobe) >= effort.target_recall
+
+
+def test_an_effort_that_falls_short_grows_to_the_target_or_for_long_lists_to_every_cell(
+    catalogue_release, monkeypatch
+):
+    monkeypatch.setattr("index_builder.calibrate.AIM", -1.0)  # begin below the target
+    settings = BuildSettings(exact_below=0, max_effort=0.35, users=60)
+    report = build_index(catalogue_release.directory, catalogue_release.log, settings)
+    effort = report.manifest.effort
+    assert effort.k == [50, 100, 500, 1000]
+    for point in effort.points:
+        assert min(point.recall) >= settings.target_recall
+        assert max(point.nprobe[:3]) <= 0.35 * effort.cells
+        assert point.nprobe[3] == effort.cells
+
+
+def test_vectors_beyond_the_range_of_fp16_are_refused():
+    items_NM = np.full((20, 4), 70_000, np.float32)
+    with pytest.raises(InputError, match="beyond the fp16 range"):
+        fill_cells(items_NM, np.ones(4), items_NM[:2], Progress("fill", "items", 40))
+
+
+def test_whitening_stretches_the_dims_that_queries_use():
+    queries_QM = np.array([[4, 1, 0], [-4, -1, 0]], np.float32)
+    used, less, never = whitening(queries_QM)
+    assert used / less == pytest.approx(2)  # the fourth root of the ratio of squares
+    assert 0 < never < less / 2
 
 
 def test_the_effort_is_not_wasteful(catalogue_release, ivf_index):

@@ -1,12 +1,16 @@
 """Search on an inverted file made by the real builder: effort, exclusions, full lists."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.release import make_release, user_records
 
+from bundle.effort import EffortMap
 from bundle.scoring import exact_top_k, scale_query
 from bundle.store import publish
 from index_builder.build import BuildSettings, build_index
+from service.golden import GoldenCheckError, check_golden
 from service.releases import load_snapshot
 from service.retriever import Query, retrieve
 
@@ -41,6 +45,17 @@ def test_recall_reaches_what_the_builder_promised(inverted):
         assert np.mean(found) > 0.87
 
 
+def test_an_index_that_finds_less_than_it_promised_fails_its_golden_queries(inverted):
+    snapshot, _, _ = inverted
+    effort = snapshot.index.effort.model_dump()
+    for point in effort["points"]:
+        point["nprobe"] = [1] * len(effort["k"])
+    index = replace(snapshot.index, effort=EffortMap.model_validate(effort))
+    check_golden(snapshot)
+    with pytest.raises(GoldenCheckError, match=r"recall of at least 0\.850"):
+        check_golden(replace(snapshot, index=index))
+
+
 @pytest.mark.parametrize("k", [1, 50, 500, 1000])
 def test_a_list_is_full_ordered_and_free_of_excluded_items(inverted, k):
     snapshot, _, users_BM = inverted
@@ -56,6 +71,12 @@ def test_every_item_can_be_asked_for(inverted):
     snapshot, _, users_BM = inverted
     rows_K, _ = snapshot.index.search(users_BM[0], PAPER, 10_000, np.arange(5))
     assert sorted(rows_K.tolist()) == list(range(5, 4000))
+
+
+def test_a_list_that_comes_back_short_is_searched_for_in_more_cells(inverted):
+    snapshot, _, users_BM = inverted
+    rows_K, _ = snapshot.index.search(users_BM[0], PAPER, 10, np.arange(3990))
+    assert sorted(rows_K.tolist()) == list(range(3990, 4000))
 
 
 def test_exclusions_alone_do_not_make_the_search_visit_every_cell(inverted):

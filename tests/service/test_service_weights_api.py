@@ -177,6 +177,7 @@ def test_without_redis_the_service_stays_ready_serves_what_it_knows_and_refuses_
     assert served_version(client, "feed") == 1
     refused = put(client, "feed", CLICKS)
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "store_unavailable")
+    assert refused.headers["retry-after"] == "1"
     assert own_redis.url not in refused.text
     assert served_version(client, "feed") == 1
     restarted = open_client(redis_url=own_redis.url)

@@ -84,6 +84,15 @@ def test_a_rollback_is_a_new_version_and_rewrites_nothing(store):
     assert store.history("feed", limit=10) == [record, *before]
 
 
+def test_an_append_repeated_because_its_answer_was_lost_has_succeeded(empty_redis):
+    store = RedisStore(empty_redis.url)
+    record = set_weights(store, change(), BALANCED)
+    store.append(record)
+    assert store.history("feed", limit=10) == [record]
+    with pytest.raises(VersionConflictError):
+        store.append(record.model_copy(update={"author": "somebody else"}))
+
+
 @pytest.mark.parametrize("version", [0, 3])
 def test_a_rollback_to_a_version_that_never_was_names_the_ones_that_exist(store, version):
     for _ in range(2):
