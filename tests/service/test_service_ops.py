@@ -90,8 +90,16 @@ def test_a_service_that_is_away_is_exit_code_1_with_a_way_out(url, capsys):
     assert "--url or CSMF_URL" in error
 
 
-@pytest.mark.parametrize("answer", [b"-ERR unknown command\r\n", b"HTTP/1.0 200 OK\r\n\r\n[1]"])
-def test_another_program_at_the_address_is_exit_code_1_with_a_way_out(answer, capsys):
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (b"-ERR unknown command\r\n", "--url or CSMF_URL"),
+        (b"HTTP/1.0 200 OK\r\n\r\n[1]", "--url or CSMF_URL"),
+        (b'HTTP/1.0 503 -\r\n\r\n{"error": {"message": "store away"}}', "error: store away"),
+        (b"HTTP/1.0 502 Bad Gateway\r\n\r\n<html>", "HTTP 502 Bad Gateway"),
+    ],
+)
+def test_an_answer_that_is_not_the_services_or_says_it_is_away_is_exit_code_1(answer, says, capsys):
     def give(listener):
         connection, _ = listener.accept()
         with connection:
@@ -102,7 +110,7 @@ def test_another_program_at_the_address_is_exit_code_1_with_a_way_out(answer, ca
         threading.Thread(target=give, args=(listener,)).start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         assert ops.main(["list", "--url", url]) == 1
-    assert "--url or CSMF_URL" in capsys.readouterr().err
+    assert says in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

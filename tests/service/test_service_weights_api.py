@@ -156,7 +156,7 @@ def test_scenario_names_are_short_and_plain(reader, name):
     assert (refused.status_code, refused.json()["error"]["field"]) == (422, "name")
 
 
-def test_weights_changed_by_a_bundle_with_other_stages_fall_back_to_its_default(client):
+def test_weights_changed_by_a_bundle_with_other_stages_fall_back_to_its_default(client, caplog):
     """As after publishing a bundle with another cascade: records of the old one cannot be used."""
     store = client.app.state.parts.store
     set_weights(store, Change("feed", "ana", "older cascade"), {"view": 1.0, "buy": 2.0})
@@ -164,6 +164,8 @@ def test_weights_changed_by_a_bundle_with_other_stages_fall_back_to_its_default(
     assert served_version(client, "feed") == 0
     assert client.get("/scenarios/feed/weights").json()["scales"] is None
     assert "csmf_weights_unfit_scenarios 1.0" in client.get("/metrics").text
+    client.app.state.parts.board.refresh()
+    assert caplog.text.count("weights of ['feed'] do not fit the stages") == 1
     assert roll_back(client, "feed", 1).json()["error"]["field"] == "weights.buy"
 
 
