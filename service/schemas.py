@@ -14,7 +14,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from service.weights.record import DEFAULT_SCENARIO, Author, Reason, ScenarioName, WeightsRecord
+from service.weights.record import (
+    DEFAULT_SCENARIO,
+    LARGEST_VERSION,
+    Author,
+    Reason,
+    ScenarioName,
+    WeightsRecord,
+)
 
 Weights = Annotated[
     dict[str, float],
@@ -25,7 +32,11 @@ Weights = Annotated[
 ]
 ExpectedVersion = Annotated[
     int | None,
-    Field(ge=0, description="Change only if the scenario is at this version (0: never set)."),
+    Field(
+        ge=0,
+        le=LARGEST_VERSION,
+        description="Change only if the scenario is at this version (0: never set).",
+    ),
 ]
 
 EXAMPLE_USER: dict[str, JsonValue] = {
@@ -107,7 +118,7 @@ class RollBack(BaseModel):
 
     model_config = _with_example(to_version=1, **EXAMPLE_CHANGE)
 
-    to_version: int = Field(ge=1)
+    to_version: int = Field(ge=1, le=LARGEST_VERSION)
     author: Author
     reason: Reason
     expected_version: ExpectedVersion = None

@@ -27,7 +27,12 @@ from service.schemas import (
     SetWeights,
     WeightsChange,
 )
-from service.weights.record import DEFAULT_SCENARIO, ScenarioName, WeightsRecord
+from service.weights.record import (
+    DEFAULT_SCENARIO,
+    LARGEST_VERSION,
+    ScenarioName,
+    WeightsRecord,
+)
 from service.weights.store import Change, roll_back, set_weights
 
 
@@ -85,7 +90,9 @@ def get_history(
     name: ScenarioName,
     parts: UsedParts,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
-    before: Annotated[int | None, Query(ge=1, description="Only versions below this one.")] = None,
+    before: Annotated[
+        int | None, Query(ge=1, le=LARGEST_VERSION, description="Only versions below this one.")
+    ] = None,
 ) -> History:
     """Versions of a scenario, newest first; page on with `before`."""
     scenarios.get_record(parts.board.records, parts.holder.snapshot, name)

@@ -14,6 +14,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 DEFAULT_SCENARIO = "default"
+LARGEST_VERSION = 2**53 - 1  # every store and every reader of JSON holds it exactly
 
 ScenarioName = Annotated[
     str,

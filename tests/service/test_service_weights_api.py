@@ -94,6 +94,16 @@ def test_a_rollback_to_nowhere_names_the_versions_there_are(client):
     assert refused.json()["error"]["expected"] == "a version from 1 to 1"
 
 
+@pytest.mark.parametrize("version", [2**53, 2**63, 10**30])
+def test_a_version_too_large_for_any_store_is_refused_by_its_field(client, version):
+    put(client, "feed", PAPER)
+    refused = roll_back(client, "feed", version)
+    assert (refused.status_code, refused.json()["error"]["field"]) == (422, "to_version")
+    refused = client.get(f"/scenarios/feed/weights/history?before={version}")
+    assert (refused.status_code, refused.json()["error"]["field"]) == (422, "before")
+    assert roll_back(client, "feed", 2**53 - 1).status_code == 404
+
+
 def test_history_comes_in_pages(client):
     for _ in range(4):
         put(client, "feed", PAPER)
