@@ -65,7 +65,9 @@ def call(url: str, method: str, path: str, body: Json | None = None) -> Json:
     except (URLError, OSError, HTTPException, ValueError, TypeError) as error:
         reason = getattr(error, "reason", error)
         raise RefusedError(
-            f"{url}: {reason}; start csmf-serve, or name its address with --url or CSMF_URL", AWAY
+            f"{url}: {reason}; start csmf-serve, or name its address with --url or CSMF_URL,"
+            f" as {DEFAULT_URL}",
+            AWAY,
         ) from None
 
 
