@@ -23,6 +23,8 @@ class BundleError(Exception):
 class MissingFileError(BundleError):
     """A file that the format requires or the manifest lists is not there."""
 
+    remedy = "check the path; if it is right, restore the directory, or export it again"
+
 
 class TruncatedFileError(BundleError):
     """A file is shorter than its manifest says."""
