@@ -36,6 +36,7 @@ SCENARIOS = {
 K = 50
 PAGE_VIEWS = 2000  # judged per setting
 START_SECONDS = 60
+STOPPED = 130  # the exit code of Ctrl-C, in every shell
 
 
 def main() -> int:
@@ -56,6 +57,9 @@ def main() -> int:
     except DemoError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on where it was", file=sys.stderr)
+        return STOPPED
     print(f"\nDone in {time.monotonic() - started:.0f} s. `make serve` keeps the service running.")
     return 0
 
@@ -70,7 +74,8 @@ def require_free(port: int) -> None:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
         reason = f"--port {port}: {os.strerror(error.errno)}"
-        raise DemoError(f"{reason}; stop what listens there, or choose another port") from None
+        remedy = "stop what listens there, or choose another port: make demo PORT=8001"
+        raise DemoError(f"{reason}; {remedy}") from None
 
 
 def build(out: Path, simulate: list[str]) -> Path:

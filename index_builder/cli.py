@@ -1,7 +1,7 @@
 """`csmf-index`: build an index for a bundle, publish the pair if asked to, or an older one again.
 
-Exit codes: 0 built (and published), 1 the disk failed, 2 bad input, 3 recall below the target.
-Unless it is 0, CURRENT is as before.
+Exit codes: 0 built (and published), 1 the disk failed, 2 bad input, 3 recall below the
+target, 130 stopped with Ctrl-C. Unless it is 0, CURRENT is as before.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from index_builder.build import BuildReport
 
 DISK_FAILED, BAD_INPUT, BELOW_TARGET = 1, 2, 3
+STOPPED = 130  # the exit code of Ctrl-C, in every shell
 DEFAULTS = BuildSettings()
 
 
@@ -67,6 +68,9 @@ def _run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return DISK_FAILED
+    except KeyboardInterrupt:
+        print("stopped; CURRENT is as before", file=sys.stderr)
+        return STOPPED
     return 0
 
 

@@ -22,6 +22,8 @@ from training.errors import BadInputError, ConfigError, DefectError
 from training.logs.errors import LogError
 from training.presets import PRESETS, describe_config, load_config
 
+STOPPED = 130  # the exit code of Ctrl-C, in every shell
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
@@ -36,6 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except DefectError as error:
         print(f"error: {error}; nothing was released", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        goes_on = "" if command else "; the same command goes on from its last checkpoint"
+        print(f"stopped{goes_on}", file=sys.stderr)
+        return STOPPED
+    except OSError as error:  # the disk: full, read-only, or not where it was said to be
+        print(f"error: {error}", file=sys.stderr)
         return 1
 
 

@@ -29,6 +29,7 @@ from training.logs.split import iso, split_log, split_time
 from training.logs.writer import refuse_existing, write_log
 
 Commands = argparse._SubParsersAction
+STOPPED = 130  # the exit code of Ctrl-C, in every shell
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(f"{option} {first['input']}: {first['msg']}")
     except (LogError, ValueError, OSError) as error:
         return _refuse(str(error))
+    except KeyboardInterrupt:
+        print("stopped; no incomplete log was left behind", file=sys.stderr)
+        return STOPPED
     return 0
 
 
