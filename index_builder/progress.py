@@ -65,5 +65,5 @@ class Phases:
             yield progress
         finally:
             progress.close()
-            self.seconds[phase] = time.monotonic() - progress.started
-            log.info("%s: done in %.1f s", phase, self.seconds[phase])
+        self.seconds[phase] = time.monotonic() - progress.started
+        log.info("%s: done in %.1f s", phase, self.seconds[phase])
