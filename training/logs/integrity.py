@@ -20,8 +20,11 @@ from typing import Literal
 
 import polars as pl
 
+from bundle.features import LARGEST
 from training.logs.errors import LogError
 from training.logs.tables import Tables, unreadable
+
+LARGEST_NUMBER = 1e100  # beyond it, the squares that a standard deviation sums overflow
 
 
 @dataclass(frozen=True)
@@ -118,14 +121,15 @@ def _refuse_bad_values(tables: Tables, file: str, frame: pl.LazyFrame) -> None:
     for feature in tables.features_of(file):
         column = pl.col(feature.name)
         if feature.type == "numeric":
-            bad, value = ~column.is_finite(), column
+            bad, value = ~(column.abs() <= LARGEST_NUMBER), column  # NaN is larger than any
             problem, remedy = "the value is {value}", "Write null where a number is missing"
         elif feature.type == "vector":
             _refuse_lengths(file, frame, feature.name, feature.dim or 0)
-            bad = column.list.eval(~pl.element().is_finite() | pl.element().is_null()).list.any()
+            usable = pl.element().abs() <= LARGEST  # nor is NaN
+            bad = column.list.eval(~usable | pl.element().is_null()).list.any()
             value = pl.lit(0)
-            problem = "the vector holds NaN, an infinity or a null"
-            remedy = "Write null for the whole vector where it is missing"
+            problem = f"the vector holds a null, NaN or a number beyond ±{LARGEST:g}"
+            remedy = "Scale the vectors; write null for a whole vector where it is missing"
         elif feature.type == "sequence":
             bad, value = column.list.contains(pl.lit(None, pl.String)), pl.lit(0)
             problem, remedy = "the sequence holds a null", "Leave unknown elements out"

@@ -150,6 +150,10 @@ def load_spec(directory: Path) -> LogSpec:
         raise LogError(
             str(path), None, None, "the file does not exist", "A log directory has a log.yaml"
         ) from None
+    except OSError as error:
+        raise LogError(
+            str(path), None, None, f"cannot be read ({error.strerror})", "Give a log directory"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         problem = " ".join(str(error).split())
         raise LogError(str(path), None, None, f"not YAML: {problem}", "Correct it") from error

@@ -29,7 +29,7 @@ def split_time(log: Log, test_share: float) -> int:
     if not 0 < test_share < 1:
         raise ValueError(f"test_share is {test_share}, expected a share between 0 and 1")
     times = log.requests["ts"].sort()
-    return int(times[int(len(times) * (1 - test_share))])
+    return int(times[min(int(len(times) * (1 - test_share)), len(times) - 1)])
 
 
 def split_log(log: Log, at_ms: int) -> tuple[Log, Log]:

@@ -10,6 +10,11 @@ def test_a_directory_without_log_yaml(tmp_path, refused):
     refused(tmp_path, "log.yaml", None, None, "does not exist")
 
 
+def test_a_file_in_place_of_the_directory(tmp_path, refused):
+    (tmp_path / "file").touch()
+    refused(tmp_path / "file", "log.yaml", None, None, "cannot be read (Not a directory)")
+
+
 def test_a_log_yaml_that_is_not_yaml(little, refused):
     directory = little.write()
     directory.joinpath("log.yaml").write_text("cascade: [}")
@@ -147,14 +152,14 @@ def test_a_key_that_comes_twice(little, refused, table, key, value):
     refused(little, f"{table}.parquet", key, row, value, "second time")
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_number_that_is_not_finite(little, refused, bad):
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e200])
+def test_a_number_that_is_not_finite_or_absurd(little, refused, bad):
     little.add("items", item_id="i3", price=bad)
     refused(little, "items.parquet", "price", 3, "Write null")
 
 
-@pytest.mark.parametrize("bad", [[0.1, float("nan")], [0.1, None]])
-def test_a_vector_with_a_hole(little, refused, bad):
+@pytest.mark.parametrize("bad", [[0.1, float("nan")], [0.1, None], [0.1, 2e6]])
+def test_a_vector_with_a_hole_or_an_absurd_number(little, refused, bad):
     little.add("items", item_id="i3", content=bad)
     refused(little, "items.parquet", "content", 3)
 

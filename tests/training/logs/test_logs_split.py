@@ -30,6 +30,7 @@ def test_the_split_time_leaves_the_share_asked_for(little):
 
     assert split_time(log, 1 / 3) == 3000
     assert split_time(log, 0.6) == 2000
+    assert split_time(log, 1e-17) == 3000, "the latest request at least"
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -1.0])
