@@ -54,9 +54,8 @@ def count_past(train: Log, context: str | None, recent: str | None) -> Past:
     """Count the training part; `context` and `recent` name request features (None: not used)."""
     rows = {item: row for row, item in enumerate(train.items["item_id"].to_list())}
     events = _counted_events(train, context)
-    per_item = _ranked(events.group_by("item").agg(pl.col("count").sum()))
     return Past(
-        popular=per_item["item"].to_list(),
+        popular=_ranked(events)["item"].to_list(),
         by_context=_by_context(events) if context else {},
         together=_together(train, rows, recent) if recent else {},
         item_rows=rows,
@@ -80,18 +79,19 @@ def _counted_events(train: Log, context: str | None) -> pl.DataFrame:
         .select(
             pl.col("item").cast(pl.Int64),
             pl.col(context).alias("context") if context else pl.lit(None).alias("context"),
-            count=pl.sum_horizontal(pl.col(each).cast(pl.Float64) for each in later) + 1e-6,
+            count=pl.sum_horizontal(pl.col(each).cast(pl.Int64) for each in later),
         )
     )
 
 
-def _ranked(counts: pl.DataFrame) -> pl.DataFrame:
-    return counts.sort(["count", "item"], descending=[True, False])
+def _ranked(events: pl.DataFrame, *keys: str) -> pl.DataFrame:
+    """Items, within each value of `keys`: most positives first, then most exposures."""
+    counts = events.group_by(*keys, "item").agg(pl.col("count").sum(), exposed=pl.len())
+    return counts.sort(["count", "exposed", "item"], descending=[True, True, False])
 
 
 def _by_context(events: pl.DataFrame) -> dict[object, Ranked]:
-    counts = _ranked(events.group_by("context", "item").agg(pl.col("count").sum()))
-    lists = counts.group_by("context", maintain_order=True).agg("item")
+    lists = _ranked(events, "context").group_by("context", maintain_order=True).agg("item")
     return dict(zip(lists["context"].to_list(), lists["item"].to_list(), strict=True))
 
 

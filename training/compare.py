@@ -31,6 +31,7 @@ from training.metrics import Relevant, Rows
 from training.sweep import open_judged
 
 NORMAL_95 = 1.96
+NOTHING = "–"  # no positives to average over
 
 
 def compare(
@@ -119,10 +120,14 @@ def _table(trial: Trial, anchors: Anchors, lists: dict[str, Rows]) -> str:
             relevant = _relevant(trial, stage, side)
             ndcg = metrics[stage]["all" if side == "all" else "seen_items"][f"ndcg@{k}"]["macro"]
             recall_Q = _recall_per_query(ranked_QK, relevant)
-            half = NORMAL_95 * recall_Q.std() / max(len(recall_Q), 1) ** 0.5
-            cells.append(f"{recall_Q.mean():.3f} ± {half:.3f} / {ndcg:.3f}")
+            cells.append(f"{_mean(recall_Q)} / {ndcg:.3f}" if len(recall_Q) else NOTHING)
         lines.append(_row(name, cells))
     return "\n".join(lines) + "\n"
+
+
+def _mean(recall_Q: NDArray[np.float64]) -> str:
+    half = NORMAL_95 * recall_Q.std() / len(recall_Q) ** 0.5
+    return f"{recall_Q.mean():.3f} ± {half:.3f}"
 
 
 def _row(name: str, cells: Sequence[str]) -> str:
@@ -146,7 +151,8 @@ def _ceilings(trial: Trial, anchors: Anchors) -> dict[str, Callable[[Relevant], 
 
         def cell(relevant: Relevant) -> str:
             pairs = zip(relevant.query_P.tolist(), relevant.item_P.tolist(), strict=True)
-            return f"{np.mean([item in sets[query] for query, item in pairs]):.3f}"
+            inside = [item in sets[query] for query, item in pairs]
+            return f"{np.mean(inside):.3f}" if inside else NOTHING
 
         return cell
 

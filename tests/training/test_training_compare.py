@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -50,6 +51,26 @@ def names(rows):
 def test_popularity_counts_later_stages_and_lets_exposures_break_ties(shop):
     past = count_past(shop, "hour", "recent_items")
     assert names(past.popular) == ["b", "d", "a", "c"], "e was never exposed"
+
+
+def test_no_number_of_exposures_outweighs_a_click(shop):
+    shown = shop.events.filter(pl.col("item_id") == "d", ~pl.col("exposed"))
+    shown = shown.with_columns(item_id=pl.lit("e"), exposed=pl.lit(value=True))
+    log = replace(shop, events=pl.concat([shop.events, shown[[0] * 3_000_000]]))
+    assert names(count_past(log, None, None).popular) == ["b", "d", "a", "e", "c"]
+
+
+def test_an_objective_without_a_later_positive_has_no_mean(released, tmp_path, make_log):
+    directory = make_log(3)
+    events = pl.read_parquet(directory / "events.parquet")
+    late = pl.read_parquet(directory / "requests.parquet").sort("ts")["request_id"].tail(30)
+    kept = pl.col("converted") & ~pl.col("request_id").is_in(late.implode())
+    events.with_columns(converted=kept).write_parquet(directory / "events.parquet")
+    command = ["compare", str(released.directory), "--log", str(directory)]
+    assert main([*command, "--out", str(tmp_path / "table.md")]) == 0
+    rows = [line for line in (tmp_path / "table.md").read_text().splitlines() if "CSMF" in line]
+    assert rows
+    assert all(line.endswith("| – | – |") and "nan" not in line for line in rows)
 
 
 def test_a_context_holds_what_was_exposed_under_it_and_nothing_else(shop):
