@@ -17,6 +17,12 @@ ABOUT = (
     "objective. A user and an item vector are compared by inner product; the weights of the "
     "objectives scale the segments of the user vector."
 )
+LIMITS = (
+    "## Limits\n\n"
+    "Recall is measured on logged behaviour: items that were never shown could not be chosen. "
+    "Weights never lower an upstream segment below a downstream one, so a list for one late "
+    "objective still carries the earlier ones."
+)
 
 
 def model_card(
@@ -37,7 +43,7 @@ def model_card(
                 _segments(segments, weights),
                 _data(log, evaluation),
                 _quality(evaluation),
-                _limits(evaluation),
+                LIMITS,
                 "## Configuration",
                 f"```yaml\n{yaml.safe_dump(config.model_dump(), sort_keys=False)}```",
             ]
@@ -89,15 +95,6 @@ def _quality(evaluation: Json) -> str:
         _table(f"Quality: {shown}, macro, over all items", header, rows)
         + f"\n\nPositives on items that training saw exposed: {coverage}. All figures, macro and "
         "micro, with and without new items, are in evaluation.json."
-    )
-
-
-def _limits(evaluation: Json) -> str:
-    return (
-        "## Limits\n\n"
-        "Recall is measured on logged behaviour: items that were never shown could not be chosen. "
-        "Weights never lower an upstream segment below a downstream one, so a list for one late "
-        "objective still carries the earlier ones."
     )
 
 

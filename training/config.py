@@ -139,7 +139,8 @@ class SamplingConfig(_Settings):
     logq: bool = Field(default=True, description="correct each negative by its log expected count")
     mask_known: bool = Field(
         default=True,
-        description="drop negatives that are the positive itself or another of its request",
+        description="drop negatives that are the positive's item, or another positive of its "
+        "request in the batch",
     )
     unknown_rate: float = Field(
         default=0.05,
@@ -162,7 +163,9 @@ class EvaluationConfig(_Settings):
 class TrainConfig(_Settings):
     """A whole run."""
 
-    seed: int = Field(default=0, ge=0, description="of initial values, batches and negatives")
+    seed: int = Field(
+        default=0, ge=0, lt=2**32, description="of initial values, batches and negatives"
+    )
     threads: int = Field(
         default=1,
         ge=1,

@@ -24,6 +24,7 @@ from bundle.files import write_atomically
 from bundle.store import Bundle, read_bundle
 from bundle.towers import open_item_tower, open_user_tower
 from training.config import EvaluationConfig
+from training.errors import ConfigError
 from training.evaluate import Trial, prepare_trial, walk
 from training.logs.reader import Log, read_log
 from training.logs.split import split_log
@@ -57,10 +58,18 @@ def open_judged(
 ) -> Judged:
     """The bundle's towers before the part of the log that it was judged on.
 
-    `max_requests` are judged per objective, all with None.
+    `max_requests` are judged per objective, all with None. Raises ConfigError on another log.
     """
     evaluation = json.loads((bundle.directory / "evaluation.json").read_text(encoding="utf-8"))
-    train, test = split_log(read_log(log_directory), evaluation["split"]["at_ms"])
+    log, split = read_log(log_directory), evaluation["split"]
+    train, test = split_log(log, split["at_ms"])
+    found = (log.spec.stages, len(train.requests), len(test.requests))
+    if found != (bundle.segments.names, split["train_requests"], split["test_requests"]):
+        raise ConfigError(
+            f"--log: expected the log that {bundle.manifest.run_id} was trained on "
+            f"({', '.join(bundle.segments.names)}; {split['train_requests']} requests before "
+            f"{split['at']}, {split['test_requests']} after); {log_directory} is another"
+        )
     towers = (open_user_tower(bundle), open_item_tower(bundle))
     config = EvaluationConfig(ks=[k], max_requests=max_requests or len(test.requests))
     trial = prepare_trial(train, test, bundle.schema, towers, bundle.segments, config)

@@ -33,6 +33,7 @@ def test_the_paper_preset_has_the_papers_settings():
         ("pruning.taux=1", ["pruning.taux", "no such setting", "pruning.tau_tables"]),
         ("pruning.tau=1.5", ["pruning.tau", "less than 1", "1.5"]),
         ("seed=two", ["seed", "integer", "two"]),
+        ("seed=4294967296", ["seed", "less than 4294967296"]),
         ("margin.form=both", ["margin.form", "signed", "both"]),
         ("evaluation.ks=[50, 10]", ["evaluation.ks", "increase"]),
         ("seed", ["--set", "key.path=value", "seed"]),
@@ -95,10 +96,19 @@ def test_the_config_command_lists_every_setting_with_its_default(capsys):
         assert meaning in printed
 
 
+def test_a_disk_that_refuses_is_one_line_and_exit_code_1(log, capsys, tmp_path):
+    (tmp_path / "file").touch()
+    assert main(["--log", str(log), "--out", str(tmp_path / "file" / "releases")]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].startswith("error: ")
+    assert "Not a directory" in said[-1]
+
+
 @pytest.mark.parametrize(
     "words",
     [
         ["--log", "nowhere", "--out", "out"],
+        ["--log", __file__, "--out", "out"],
         ["--log", "nowhere", "--out", "out", "--set", "model.depth=3"],
         ["--log", "nowhere", "--out", "out", "--preset", "best"],
         ["--log", "nowhere", "--out", "out", "--config", "nowhere.yaml"],

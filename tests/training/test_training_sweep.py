@@ -35,6 +35,13 @@ def test_the_ends_of_a_sweep_are_the_stages_own_lists_of_the_evaluation(swept):
         assert float(row["click recall@10 macro"]) == expected
 
 
+def test_a_sweep_over_another_log_is_refused(swept, make_log, capsys):
+    out, release = swept
+    command = ["sweep", str(release), "--log", str(make_log(2)), "--out", str(out)]
+    assert main(command) == 2
+    assert "expected the log that tiny-" in capsys.readouterr().err
+
+
 def test_a_sweep_of_no_steps_is_refused(swept, capsys):
     out, release = swept
     command = ["sweep", str(release), "--log", "nowhere", "--out", str(out), "--steps", "0"]
