@@ -35,10 +35,11 @@ RECORD = "record"
 
 @dataclass
 class Progress:
-    """How far a run has come: `step` steps into phase `phase`."""
+    """How far a run has come: `step` steps into phase `phase`, with `before` in those before it."""
 
     phase: int = 0
     step: int = 0
+    before: int = 0
     certificates: list[StageCertificate] = field(default_factory=list)
 
 
@@ -49,6 +50,7 @@ def save_checkpoint(
     record = {
         "phase": progress.phase,
         "step": progress.step,
+        "before": progress.before,
         "certificates": [each.model_dump() for each in progress.certificates],
     }
     arrays = _parameters(model) | (_moments(optimiser) if optimiser is not None else {})
@@ -67,12 +69,12 @@ def load_checkpoint(path: Path, model: TwoTower) -> tuple[Progress, Arrays]:
         record = json.loads(arrays.pop(RECORD).tobytes())
         for name, entries in owned_parameters(model):
             replace_entries(entries, _entries(arrays, name))
+        certificates = [StageCertificate.model_validate(each) for each in record["certificates"]]
+        progress = Progress(record["phase"], record["step"], record["before"], certificates)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointError(
             f"{path}: not a checkpoint of this run ({error}); delete the file to start over"
         ) from error
-    certificates = [StageCertificate.model_validate(each) for each in record["certificates"]]
-    progress = Progress(record["phase"], record["step"], certificates)
     return progress, {name: array for name, array in arrays.items() if name.startswith("adam.")}
 
 

@@ -90,8 +90,9 @@ class Tower(nn.Module):
         encoded = [
             encoder(array, owners) for encoder, array in zip(self.encoders, arrays, strict=True)
         ]
+        none = encoded[0][0][:, :0]  # what later owners get from inputs that are all raw
         return [
-            torch.cat([parts[owner] for parts in encoded if owner < len(parts)], dim=1)
+            torch.cat([parts[owner] for parts in encoded if owner < len(parts)] or [none], dim=1)
             for owner in range(owners)
         ]
 

@@ -26,12 +26,12 @@ class ProgressReport:
 
     def __init__(self, directory: Path) -> None:
         self._scalars = SummaryWriter(str(directory))
-        self._before = 0  # steps of all phases that are over
 
-    def start(self, phase: Phase, steps: int, done: int) -> None:
-        """A phase begins."""
-        self._phase, self._steps, self._done = phase, steps, done
-        self._loss, self._examples, self._began = 0.0, 0, time.monotonic()
+    def start(self, phase: Phase, steps: int, done: int, before: int) -> None:
+        """A phase of `steps` begins, or goes on after `done`; `before` were made in others."""
+        self._phase, self._steps, self._first, self._done = phase, steps, done, done
+        self._before = before
+        self._loss, self._positives, self._began = 0.0, 0, time.monotonic()
         self._spoke = self._began
         self._bar = tqdm(
             desc=phase.name,
@@ -41,10 +41,10 @@ class ProgressReport:
             disable=not sys.stderr.isatty(),
         )
 
-    def step(self, loss: float, examples: int) -> None:
+    def step(self, loss: float, positives: int) -> None:
         """One step was made; `loss` is smoothed for display."""
         self._done += 1
-        self._examples += examples
+        self._positives += positives
         self._loss = loss if self._loss == 0.0 else 0.95 * self._loss + 0.05 * loss
         self._bar.update()
         if self._done % SCALAR_STEPS == 0:
@@ -57,7 +57,6 @@ class ProgressReport:
         self._bar.close()
         if self._bar.disable:
             self._speak()
-        self._before += self._steps
         self._scalars.flush()
 
     def _record(self, loss: float) -> None:
@@ -69,7 +68,8 @@ class ProgressReport:
 
     def _speak(self) -> None:
         self._spoke = time.monotonic()
-        left = (self._steps - self._done) * (self._spoke - self._began) / max(self._made(), 1)
+        made = max(self._done - self._first, 1)
+        left = (self._steps - self._done) * (self._spoke - self._began) / made
         logger.info(
             "%s: step %d of %d, loss %.3f, %s positives/s, %.0f s left",
             self._phase.name,
@@ -81,7 +81,4 @@ class ProgressReport:
         )
 
     def _rate(self) -> float:
-        return self._examples / max(time.monotonic() - self._began, 1e-9)
-
-    def _made(self) -> int:
-        return self._examples // max(self._phase.settings.batch_size, 1)
+        return self._positives / max(time.monotonic() - self._began, 1e-9)

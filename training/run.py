@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from bundle.files import to_json
 from bundle.store import Bundle, read_bundle, seal_bundle, staged_bundle
 from bundle.towers import Tower as OnnxTower
@@ -79,9 +81,15 @@ def run_identity(log: Log, log_directory: Path, config: TrainConfig) -> str:
 
 
 def split(log: Log, test_share: float) -> Parts:
-    """The log, cut where its latest `test_share` of requests begins."""
+    """The log, cut where its latest `test_share` of requests begins. Raises ConfigError."""
     at_ms = split_time(log, test_share)
-    return Parts(log, *split_log(log, at_ms), at_ms)
+    train, test = split_log(log, at_ms)
+    if test.events.filter(pl.any_horizontal(log.spec.stage_columns)).is_empty():
+        raise ConfigError(
+            f"no request from {iso(at_ms)} on has a positive of any stage, so there is nothing to "
+            "judge by: split earlier (split.test_share; test_from in log.yaml)"
+        )
+    return Parts(log, train, test, at_ms)
 
 
 def default_weights(config: TrainConfig, stages: tuple[str, ...]) -> ObjectiveWeights:

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from bundle.segments import Segments
-from training.batches import BatchPlan, Draw
+from training.batches import Batch, BatchPlan, Draw
 from training.cascade import Phase, phases
 from training.certificate import certify
 from training.checkpoint import (
@@ -74,11 +74,13 @@ class Trainer:
         if self._moments:
             restore_moments(optimiser, self._moments)
             self._moments = {}
-        report.start(phase, len(batches), self.progress.step)
+        report.start(phase, len(batches), self.progress.step, self.progress.before)
         while self.progress.step < len(batches):
-            loss = self._step(phase, optimiser, batches, replayed)
+            batch = batches[self.progress.step]
+            again = replayed[self.progress.step % len(replayed)] if replayed is not None else None
+            loss = self._step(phase, optimiser, batch, again)
             self.progress.step += 1
-            report.step(loss, phase.settings.batch_size)
+            report.step(loss, batch.size)
             if self.progress.step % self.config.checkpoint_every == 0:
                 save_checkpoint(self.checkpoint, self.model, optimiser, self.progress)
         report.end()
@@ -87,20 +89,19 @@ class Trainer:
         self,
         phase: Phase,
         optimiser: torch.optim.Adam,
-        batches: BatchPlan,
-        replayed: BatchPlan | None,
+        batch: Batch,
+        replayed: Batch | None,
     ) -> float:
-        step, margin = self.progress.step, self.config.margin
-        losses = stage_losses(self.model, batches[step], phase.stage, phase.widths, margin)
+        margin = self.config.margin
+        losses = stage_losses(self.model, batch, phase.stage, phase.widths, margin)
         loss = torch.stack(losses).sum()
         if replayed is not None:
-            batch = replayed[step % len(replayed)]
-            again = stage_losses(self.model, batch, phase.stage - 1, phase.widths, margin)
+            again = stage_losses(self.model, replayed, phase.stage - 1, phase.widths, margin)
             loss = loss + phase.settings.replay * again[0]
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch ships it untyped
         optimiser.step()
-        return _finite(float(losses[0].detach()), phase, step)
+        return _finite(float(losses[0].detach()), phase, self.progress.step)
 
     def _batches(self, phase: Phase) -> tuple[BatchPlan, BatchPlan | None]:
         data, config, index = self.data, self.config, self.progress.phase
@@ -123,7 +124,8 @@ class Trainer:
         certificates = self.progress.certificates
         if phase.certifies:
             certificates.append(certify(self.model, self.data, phase.stage, certificates))
-        self.progress = Progress(self.progress.phase + 1, 0, certificates)
+        before = self.progress.before + self.progress.step
+        self.progress = Progress(self.progress.phase + 1, 0, before, certificates)
         save_checkpoint(self.checkpoint, self.model, None, self.progress)
 
 

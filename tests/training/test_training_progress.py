@@ -13,7 +13,7 @@ def test_off_a_terminal_each_phase_ends_with_a_line_of_rate_and_time_left(tmp_pa
     phase = phases(load_config(), ("exposure", "click"))[0]
     report = ProgressReport(tmp_path)
     with caplog.at_level(logging.INFO, logger="training"):
-        report.start(phase, 40, 0)
+        report.start(phase, 40, 0, 0)
         for _ in range(40):
             report.step(2.5, 512)
         report.end()
@@ -23,8 +23,8 @@ def test_off_a_terminal_each_phase_ends_with_a_line_of_rate_and_time_left(tmp_pa
 
 def test_tensorboard_gets_the_loss_of_every_phase_on_one_axis(tmp_path):
     report = ProgressReport(tmp_path)
-    for phase in phases(load_config(), ("exposure", "click"))[:2]:
-        report.start(phase, 40, 0)
+    for before, phase in zip((0, 40), phases(load_config(), ("exposure", "click")), strict=False):
+        report.start(phase, 40, 0, before)
         for _ in range(40):
             report.step(2.5, 512)
         report.end()

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+import yaml
 from support.tiny_training import SET_TINY, TINY
 
 from bundle.manifest import StageCertificate
@@ -20,6 +21,7 @@ from bundle.scoring import objective_scores
 from bundle.towers import open_item_tower, open_user_tower
 from training.certificate import certify
 from training.cli import main
+from training.config import even_sizes
 from training.data import build_training_data
 from training.errors import (
     BusyError,
@@ -46,9 +48,15 @@ class StoppingReport(ProgressReport):
     def __init__(self, directory, stop_after=None):
         super().__init__(directory)
         self.left = stop_after
+        self.phases = {}  # name → (steps made before it, positives of each step)
 
-    def step(self, loss, examples):
-        super().step(loss, examples)
+    def start(self, phase, steps, done, before):
+        super().start(phase, steps, done, before)
+        self.now = self.phases[phase.name] = (before, [])
+
+    def step(self, loss, positives):
+        super().step(loss, positives)
+        self.now[1].append(positives)
         if self.left is not None:
             self.left -= 1
             if self.left == 0:
@@ -81,11 +89,9 @@ def test_a_cascade_of_two_without_exposures_trains_to_a_sealed_bundle(make_log, 
 
 def test_pruning_decides_the_segments_of_the_paper_preset(data, tmp_path):
     trainer = Trainer(data, load_config("paper", None, TINY), tmp_path / "checkpoint.npz")
-    trainer.config = trainer.config.model_copy(
-        update={"model": trainer.config.model.model_copy(update={"segments": "cpp"})}
-    )
     trainer.run(StoppingReport(tmp_path))
     assert trainer.segments.dim == 16
+    assert trainer.segments.sizes[0] < even_sizes(16, 3)[0], "τ = 0.75 leaves less than a third"
     assert len(trainer.progress.certificates) == 3
 
 
@@ -183,6 +189,64 @@ def test_a_run_stopped_at_any_step_resumes_to_the_same_bits(data, config, tmp_pa
     assert expected.keys() == found.keys()
     assert all(np.array_equal(expected[name], found[name]) for name in expected)
     assert undisturbed.progress.certificates == resumed.progress.certificates
+
+
+def test_a_resumed_run_counts_on_where_the_run_was_stopped(data, config, tmp_path):
+    undisturbed = StoppingReport(tmp_path)
+    Trainer(data, config, tmp_path / "one.npz").run(undisturbed)
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(data, config, tmp_path / "two.npz").run(StoppingReport(tmp_path, 33))
+    resumed = StoppingReport(tmp_path)
+    Trainer(data, config, tmp_path / "two.npz").run(resumed)
+    assert 0 < len(resumed.phases) < len(undisturbed.phases)
+    for name, (before, _) in resumed.phases.items():
+        assert before == undisturbed.phases[name][0] > 0
+
+
+def test_progress_counts_the_positives_of_a_step_not_the_batch_size(data, config, tmp_path):
+    report = StoppingReport(tmp_path)
+    Trainer(data, config, tmp_path / "checkpoint.npz").run(report)
+    epochs = {"exposure": config.first.epochs, "conversion": config.last.epochs}
+    for stage, name in ((0, "exposure"), (2, "conversion")):
+        assert sum(report.phases[name][1]) == epochs[name] * len(data.positives[stage])
+
+
+def test_replay_changes_the_last_stage_and_nothing_upstream(data, config, tmp_path):
+    found = []
+    for replay in (0.0, 1.0):
+        last = config.last.model_copy(update={"replay": replay})
+        changed = config.model_copy(update={"last": last})
+        trainer = Trainer(data, changed, tmp_path / f"{replay}.npz")
+        trainer.run(StoppingReport(tmp_path))
+        found.append(trainer.progress.certificates)
+    assert found[0][:2] == found[1][:2]
+    assert found[0][2] != found[1][2]
+
+
+def test_towers_whose_features_are_all_numbers_train_to_a_sealed_bundle(make_log, config, tmp_path):
+    """Raw inputs belong to the first stage; the later ones then have no input of their own."""
+    directory = make_log(3)
+    spec = yaml.safe_load((directory / "log.yaml").read_text())
+    features = spec["features"]
+    features["user"] = [each for each in features["user"] if each["type"] == "numeric"]
+    features["item"] = [each for each in features["item"] if each["type"] == "vector"]
+    (directory / "log.yaml").write_text(yaml.safe_dump(spec))
+    bundle = train_and_release(directory, tmp_path / "releases", config)
+    assert min(bundle.segments.sizes) >= 1
+    assert len(bundle.manifest.certificates) == 3
+
+
+def test_a_later_part_with_nothing_to_judge_by_is_refused_before_training(
+    make_log, config, tmp_path
+):
+    directory = make_log(3)
+    requests = pl.read_parquet(directory / "requests.parquet").sort("ts")
+    early = requests["request_id"].head(96).implode()
+    events = pl.read_parquet(directory / "events.parquet")
+    events.filter(pl.col("request_id").is_in(early)).write_parquet(directory / "events.parquet")
+    with pytest.raises(ConfigError, match="nothing to judge by"):
+        train_and_release(directory, tmp_path / "releases", config)
+    assert not list(tmp_path.glob("releases/.training/*/checkpoint.npz"))
 
 
 def test_three_kills_leave_the_bundle_of_an_undisturbed_run(log, tmp_path, capfd):
