@@ -2,9 +2,10 @@
 
 Decisions
 - The denominator holds the positive (Eq. 6), not only the negatives (Eq. 2).
-- logQ: each logit is lowered by the log of how often its item is expected among this row's
-  candidates. In-batch items, negatives mixed in from exposures and unexposed candidates of the
-  request thereby estimate ONE softmax over the catalogue, in whatever proportion they are drawn.
+- logQ: each logit is lowered by the log of how often its item is expected to be drawn. In-batch
+  items and negatives mixed in from exposures are one sample, and thereby estimate ONE softmax over
+  the catalogue, in whatever proportion they are drawn. Unexposed candidates of the request are a
+  sample of their own: in the expected denominator they weigh twice what other items do.
 - The margin weighs pairs by what UPSTREAM thinks of them. With Δ = s_up(i) − s_up(j) for positive i
   and negative j, upstream being frozen:
 
