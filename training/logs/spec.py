@@ -18,6 +18,7 @@ from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from training.logs.errors import LogError
 
@@ -161,11 +162,20 @@ def load_spec(directory: Path) -> LogSpec:
         # JSON mode is strict about types, yet reads a list as a tuple.
         return LogSpec.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt field is both unknown and missing: its own name says more.
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         field = ".".join(str(part) for part in first["loc"]) or None
         raise LogError(
-            str(path), field, None, first["msg"], "docs/logs.md lists the fields of log.yaml"
+            str(path), field, None, _problem(first), "docs/logs.md lists the fields of log.yaml"
         ) from error
+
+
+def _problem(found: ErrorDetails) -> str:
+    if found["type"] == "extra_forbidden":
+        return "there is no such field"
+    value = found["input"]
+    got = f", got {value!r:.80}" if isinstance(value, str | int | float) else ""
+    return found["msg"] + got
 
 
 def _refuse_repeats(what: str, names: list[str]) -> None:

@@ -23,7 +23,7 @@ def test_a_log_yaml_that_is_not_yaml(little, refused):
 
 def test_an_unknown_key_in_log_yaml(little, refused):
     little.spec["features"]["user"][1]["max_lenght"] = 3
-    refused(little, "log.yaml", "features.user.1.max_lenght", None, "Extra inputs")
+    refused(little, "log.yaml", "features.user.1.max_lenght", None, "no such field")
 
 
 def test_an_unknown_version_of_log_yaml(little, refused):
