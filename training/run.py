@@ -27,7 +27,7 @@ from bundle.towers import Tower as OnnxTower
 from bundle.weights import ObjectiveWeights, WeightsError
 from training.card import model_card
 from training.config import TrainConfig
-from training.data import build_training_data, log_fingerprint
+from training.data import TrainingData, build_training_data, log_fingerprint
 from training.errors import BusyError, ConfigError
 from training.evaluate import evaluate, prepare_trial
 from training.export import check_parity, export_tower
@@ -64,6 +64,7 @@ def train_and_release(log_directory: Path, releases: Path, config: TrainConfig) 
     with _locked(work):
         parts = split(log, config.split.test_share)
         data = build_training_data(parts.train, config.split.min_count)
+        _warn_of_empty_vocabularies(data, config.split.min_count)
         weights = default_weights(config, data.stages)
         trainer = Trainer(data, config, work / "checkpoint.npz")
         if trainer.resumed:
@@ -71,6 +72,17 @@ def train_and_release(log_directory: Path, releases: Path, config: TrainConfig) 
         trainer.run(ProgressReport(work / "tensorboard"))
         release(trainer, parts, weights, releases, run_id)
     return read_bundle(releases / run_id)
+
+
+def _warn_of_empty_vocabularies(data: TrainingData, min_count: int) -> None:
+    for name, categories in data.schema.vocabularies.items():
+        if not categories:
+            logger.warning(
+                "%s: nothing occurs %d times in the training part, so every value is unknown; "
+                "lower split.min_count to learn from them",
+                name,
+                min_count,
+            )
 
 
 def run_identity(log: Log, log_directory: Path, config: TrainConfig) -> str:

@@ -302,6 +302,13 @@ def test_a_stage_that_changed_its_upstream_gets_no_certificate(data, config, tmp
         certify(trainer.model, data, 0, [first])
 
 
+def test_a_category_of_which_nothing_is_learnt_is_said(log, config, tmp_path, caplog):
+    rare = config.model_copy(update={"split": config.split.model_copy(update={"min_count": 60})})
+    train_and_release(log, tmp_path, rare)
+    assert "user_id: nothing occurs 60 times in the training part" in caplog.text
+    assert "split.min_count" in caplog.text
+
+
 def test_two_processes_never_work_on_one_run(log, config, tmp_path):
     work = tmp_path / ".training" / run_identity(read_log(log), log, config)
     work.mkdir(parents=True)
