@@ -15,6 +15,7 @@ Decisions
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,12 +56,13 @@ class Inputs:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What was built: manifest, place, seconds per phase, milliseconds per search and length."""
+    """What was built, where, and at what cost."""
 
     manifest: IndexManifest
     directory: Path
-    seconds: dict[str, float]
-    search_ms: dict[int, float]
+    unknown: Counter[str]  # per item feature, values that training never saw
+    seconds: dict[str, float]  # per phase
+    search_ms: dict[int, float]  # per list length
 
 
 def build_index(release: Path, log: Path, settings: BuildSettings) -> BuildReport:
@@ -74,7 +76,7 @@ def build_index(release: Path, log: Path, settings: BuildSettings) -> BuildRepor
     built_at = datetime.now(UTC)
     build_id = _build_id(built_at, inputs, settings)
     with staged_index(inputs.bundle, build_id) as staging:
-        items_NM = _write_vectors(inputs, staging, phases)
+        items_NM, unknown = _write_vectors(inputs, staging, phases)
         users_BM = _write_users(inputs, items_NM, staging)
         inverted, effort = None, None
         if len(items_NM) >= settings.exact_below:
@@ -100,7 +102,7 @@ def build_index(release: Path, log: Path, settings: BuildSettings) -> BuildRepor
     default_S = inputs.bundle.manifest.weights.as_array()
     queries_BM = scale_query(users_BM, default_S, inputs.bundle.segments)
     milliseconds = search_milliseconds(index, effort, queries_BM, default_S)
-    return BuildReport(manifest, directory, phases.seconds, milliseconds)
+    return BuildReport(manifest, directory, unknown, phases.seconds, milliseconds)
 
 
 def read_inputs(release: Path, log: Path, settings: BuildSettings) -> Inputs:
@@ -124,7 +126,7 @@ def _build_id(built_at: datetime, inputs: Inputs, settings: BuildSettings) -> st
     return f"{built_at:%Y%m%dT%H%M%S}.{built_at.microsecond // 1000:03d}Z-{digest}"
 
 
-def _write_vectors(inputs: Inputs, staging: Path, phases: Phases) -> Floats:
+def _write_vectors(inputs: Inputs, staging: Path, phases: Phases) -> tuple[Floats, Counter[str]]:
     np.save(staging / "item_ids.npy", inputs.catalogue.ids_N)
     with phases("encode", "items", len(inputs.catalogue)) as progress:
         path = staging / "item_vectors.npy"

@@ -82,6 +82,9 @@ def summary(report: BuildReport) -> str:
         f"index    {report.directory}",
         f"items    {manifest.items:,} x {manifest.dim} dims, "
         f"{size / manifest.items:.0f} bytes per item in items.faiss",
+        "unknown  "
+        + (", ".join(f"{name} {n:,}" for name, n in report.unknown.items()) or "nothing")
+        + " (values of items that the towers were not trained on)",
         *_search_lines(report),
         "search   "
         + ", ".join(f"{ms:.3f} ms at k={k}" for k, ms in report.search_ms.items())

@@ -6,6 +6,7 @@ item's id has in byte order: memory is bounded by the batch, whatever the catalo
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -21,27 +22,31 @@ from index_builder.tables import ITEMS, REQUESTS, USERS, Catalogue, Record, as_c
 Floats = NDArray[np.float32]
 
 
-def encode_items(bundle: Bundle, catalogue: Catalogue, path: Path, progress: Progress) -> Floats:
-    """Write the vectors of all items to `path` (.npy, float32 [N, M]); the read-only map of it.
+def encode_items(
+    bundle: Bundle, catalogue: Catalogue, path: Path, progress: Progress
+) -> tuple[Floats, Counter[str]]:
+    """Write the vectors of all items to `path` (.npy, float32 [N, M]).
 
+    Returns the read-only map of it, and per feature the values that training never saw.
     Raises InputError for a value that cannot be encoded or a vector that is not finite.
     """
     tower = open_item_tower(bundle)
     shape = (len(catalogue), bundle.segments.dim)
     items_NM = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    unknown: Counter[str] = Counter()
     for rows_B, columns in catalogue.batches():
         try:
             encoded = bundle.schema.encode_item(columns, len(rows_B))
         except FeatureError as error:
             raise _bad_value(ITEMS, _item(catalogue, rows_B[error.row]), error) from None
+        unknown.update(encoded.unknown)
         vectors_BM = tower.embed(encoded.arrays)
         _refuse_non_finite(vectors_BM, rows_B, catalogue)
         items_NM[rows_B] = vectors_BM
         progress.advance(len(rows_B))
     items_NM.flush()
     del items_NM
-    written_NM: Floats = np.load(path, mmap_mode="r")
-    return written_NM
+    return np.load(path, mmap_mode="r"), unknown
 
 
 def encode_users(bundle: Bundle, records: list[Record]) -> Floats:

@@ -31,6 +31,13 @@ def test_a_published_pair_is_readable_and_names_what_was_built(release, capsys):
     assert "published" in shown
 
 
+def test_the_summary_counts_the_items_that_the_towers_were_not_trained_on(release, capsys):
+    known = release.bundle.schema.vocabularies["item_id"]
+    cold = pq.read_table(release.log / "items.parquet").num_rows - len(known)
+    assert main(["--release", str(release.directory), "--log", str(release.log)]) == 0
+    assert f"unknown  item_id {cold} (" in capsys.readouterr().out
+
+
 def test_the_digits_of_a_build_are_equal_exactly_when_what_went_in_is(release):
     def digits() -> str:
         report = build_index(release.directory, release.log, BuildSettings())
