@@ -48,11 +48,11 @@ def staged_directory(final: Path) -> Iterator[Path]:
     try:
         yield staging
         for file in sorted(staging.iterdir()):
-            _fsync(file)
-        _fsync(staging)
+            fsync(file)
+        fsync(staging)
         staging.chmod(0o755)
         staging.rename(final)
-        _fsync(final.parent)
+        fsync(final.parent)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
@@ -70,7 +70,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         Path(name).chmod(0o644)
         Path(name).rename(path)
-        _fsync(path.parent)
+        fsync(path.parent)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -270,7 +270,8 @@ def _remove_abandoned(parent: Path) -> None:
             os.close(lock)
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Force a file, or a directory's entries, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

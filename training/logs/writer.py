@@ -16,7 +16,6 @@ Use::
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -27,6 +26,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bundle.files import fsync
 from training.logs.errors import LogError
 from training.logs.spec import SPEC_FILE, LogSpec
 
@@ -82,9 +82,9 @@ class LogWriter:
         (self._partial / SPEC_FILE).write_text(self._spec.to_yaml(), encoding="utf-8")
         self._partial.chmod(0o755)  # mkdtemp makes it private
         for path in (*self._partial.iterdir(), self._partial):
-            _fsync(path)
+            fsync(path)
         self._partial.replace(self._out)
-        _fsync(self._out.parent)
+        fsync(self._out.parent)
 
 
 def write_log(log: Log, out: Path) -> None:
@@ -99,11 +99,3 @@ def write_log(log: Log, out: Path) -> None:
         for name, frame in tables.items():
             if frame is not None:
                 writer.append(name, frame)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
