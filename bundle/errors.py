@@ -6,18 +6,39 @@ remedy; `str(error)` is the whole sentence an operator reads in a log line.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class BundleError(Exception):
-    """An artefact that must not be served."""
+    """An artefact that must not be served; `directory` is where its file lies, once known."""
 
     remedy = "restore the directory from its source, or export it again"
+    directory: Path | None = None
 
     def __init__(self, file: str, field: str, *, expected: str, found: str) -> None:
         self.file, self.field, self.expected, self.found = file, field, expected, found
-        place = f"{file}: {field}" if field else file
-        super().__init__(
-            f"{type(self).__name__}: {place}: expected {expected}, found {found}; {self.remedy}"
+        super().__init__(file, field, expected, found)
+
+    def __str__(self) -> str:
+        """The whole sentence."""
+        path = str(self.directory / self.file) if self.directory else self.file
+        place = f"{path}: {self.field}" if self.field else path
+        return (
+            f"{type(self).__name__}: {place}: expected {self.expected}, found {self.found}; "
+            f"{self.remedy}"
         )
+
+
+@contextmanager
+def reading(directory: Path) -> Iterator[None]:
+    """Let a BundleError raised within say in which directory its file lies."""
+    try:
+        yield
+    except BundleError as error:
+        error.directory = error.directory or directory
+        raise
 
 
 class MissingFileError(BundleError):

@@ -135,12 +135,13 @@ def read_bundle(directory: Path, run_id: str = "") -> Bundle:
 
     Its id must be `run_id`, or else the name of the directory.
     """
-    manifest, digest = read_json(directory / BUNDLE_MANIFEST, BundleManifest)
-    _check_name(BUNDLE_MANIFEST, "run_id", run_id or directory.resolve().name, manifest.run_id)
-    beside = frozenset({INDEXES})
-    verify_files(directory, BUNDLE_MANIFEST, manifest.files, BUNDLE_FILES, beside)
-    schema, _ = read_json(directory / "features.json", FeatureSchema)
-    return Bundle(directory, manifest, schema, digest)
+    with errors.reading(directory):
+        manifest, digest = read_json(directory / BUNDLE_MANIFEST, BundleManifest)
+        _check_name(BUNDLE_MANIFEST, "run_id", run_id or directory.resolve().name, manifest.run_id)
+        beside = frozenset({INDEXES})
+        verify_files(directory, BUNDLE_MANIFEST, manifest.files, BUNDLE_FILES, beside)
+        schema, _ = read_json(directory / "features.json", FeatureSchema)
+        return Bundle(directory, manifest, schema, digest)
 
 
 def read_index(directory: Path, bundle: Bundle, build_id: str = "") -> Index:
@@ -148,23 +149,26 @@ def read_index(directory: Path, bundle: Bundle, build_id: str = "") -> Index:
 
     Its id must be `build_id`, or else the name of the directory.
     """
-    manifest, digest = read_json(directory / INDEX_MANIFEST, IndexManifest)
-    _check_pair(manifest, bundle)
-    _check_name(INDEX_MANIFEST, "build_id", build_id or directory.resolve().name, manifest.build_id)
-    verify_files(directory, INDEX_MANIFEST, manifest.files, INDEX_FILES)
-    count, dim = manifest.items, manifest.dim
-    item_ids_N = load_array(directory / "item_ids.npy", "S", (count,))
-    _check_sorted(item_ids_N)
-    golden, _ = read_json(directory / "golden.json", GoldenSet)
-    return Index(
-        directory,
-        manifest,
-        item_ids_N,
-        load_array(directory / "item_vectors.npy", "f4", (count, dim)),
-        load_array(directory / "calibration_users.npy", "f4", (None, dim)),
-        golden,
-        digest,
-    )
+    with errors.reading(directory):
+        manifest, digest = read_json(directory / INDEX_MANIFEST, IndexManifest)
+        _check_pair(manifest, bundle)
+        _check_name(
+            INDEX_MANIFEST, "build_id", build_id or directory.resolve().name, manifest.build_id
+        )
+        verify_files(directory, INDEX_MANIFEST, manifest.files, INDEX_FILES)
+        count, dim = manifest.items, manifest.dim
+        item_ids_N = load_array(directory / "item_ids.npy", "S", (count,))
+        _check_sorted(item_ids_N)
+        golden, _ = read_json(directory / "golden.json", GoldenSet)
+        return Index(
+            directory,
+            manifest,
+            item_ids_N,
+            load_array(directory / "item_vectors.npy", "f4", (count, dim)),
+            load_array(directory / "calibration_users.npy", "f4", (None, dim)),
+            golden,
+            digest,
+        )
 
 
 def publish(releases: Path, run_id: str, build_id: str) -> Current:
@@ -183,21 +187,22 @@ def publish(releases: Path, run_id: str, build_id: str) -> Current:
 
 def read_current(releases: Path) -> Current:
     """The published pair. Raises NotPublishedError or another BundleError."""
-    path = releases / CURRENT
-    if not path.exists():
-        raise errors.NotPublishedError(str(path), "", expected="a CURRENT file", found="nothing")
-    return read_json(path, Current)[0]
+    with errors.reading(releases):
+        if not (releases / CURRENT).exists():
+            raise errors.NotPublishedError(CURRENT, "", expected="a file", found="nothing")
+        return read_json(releases / CURRENT, Current)[0]
 
 
 def read_pair(releases: Path, current: Current) -> tuple[Bundle, Index]:
     """Read and verify the pair that CURRENT names, down to the hashes it names."""
     bundle, index = _read_named(releases, current.run_id, current.build_id)
-    for field, expected, found in (
-        ("bundle_sha256", current.bundle_sha256, bundle.sha256),
-        ("index_sha256", current.index_sha256, index.sha256),
-    ):
-        if expected != found:
-            raise errors.HashMismatchError(CURRENT, field, expected=expected, found=found)
+    with errors.reading(releases):
+        for field, expected, found in (
+            ("bundle_sha256", current.bundle_sha256, bundle.sha256),
+            ("index_sha256", current.index_sha256, index.sha256),
+        ):
+            if expected != found:
+                raise errors.HashMismatchError(CURRENT, field, expected=expected, found=found)
     return bundle, index
 
 

@@ -61,12 +61,14 @@ class Tower:
 
 def open_user_tower(bundle: Bundle) -> Tower:
     """The user tower of a verified bundle."""
-    return _open(bundle, "user_tower.onnx", bundle.schema.user)
+    with errors.reading(bundle.directory):
+        return _open(bundle, "user_tower.onnx", bundle.schema.user)
 
 
 def open_item_tower(bundle: Bundle) -> Tower:
     """The item tower of a verified bundle."""
-    return _open(bundle, "item_tower.onnx", bundle.schema.item)
+    with errors.reading(bundle.directory):
+        return _open(bundle, "item_tower.onnx", bundle.schema.item)
 
 
 def _open(bundle: Bundle, file: str, features: Sequence[Feature]) -> Tower:

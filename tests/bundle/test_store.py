@@ -47,6 +47,7 @@ def test_each_malformation_is_refused_by_its_own_error(target, attack: Attack):
     for part in (refusal.value.file, refusal.value.expected, refusal.value.remedy):
         assert part, "an error names the file, the expectation and the remedy"
         assert part in str(refusal.value)
+    assert str(target.releases) in str(refusal.value), "which release, where there are several"
 
 
 def test_every_rule_of_the_specification_is_broken_by_a_test():
