@@ -170,7 +170,7 @@ class TrainConfig(_Settings):
         default=1,
         ge=1,
         description="torch threads; another number rounds differently, and at these sizes a second "
-        "one gains little on an idle machine and loses much on a busy one",
+        "one gains a quarter on an idle machine and loses much on a busy one",
     )
     checkpoint_every: int = Field(default=500, ge=1, description="steps between two checkpoints")
     weights: dict[str, float] | None = Field(

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +24,7 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
+from bundle.files import write_atomically
 from service.weights.record import WeightsRecord
 from service.weights.store import StoreUnavailableError, WeightsStore
 
@@ -147,13 +147,9 @@ def read_fallback(path: Path) -> dict[str, WeightsRecord]:
 
 def write_fallback(path: Path, records: Records) -> None:
     """Save the records by rename; a full disk is logged, never raised into a change."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    content = json.dumps([record.model_dump(mode="json") for record in records.values()])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w") as file:
-            json.dump([record.model_dump(mode="json") for record in records.values()], file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_atomically(path, content.encode())
     except OSError as error:
         log.warning("last known weights cannot be saved to %s: %s", path, error)
