@@ -99,7 +99,7 @@ def _sweep(words: list[str]) -> int:
     for option in ("steps", "k"):
         if getattr(arguments, option) < 1:
             raise ConfigError(f"--{option}: expected at least 1, got {getattr(arguments, option)}")
-    from training.sweep import sweep  # noqa: PLC0415  (matplotlib takes a second)
+    from training.evaluation.sweep import sweep  # noqa: PLC0415  (matplotlib takes a second)
 
     for file in sweep(
         arguments.release, arguments.log, arguments.out, arguments.steps, arguments.k
@@ -122,7 +122,7 @@ def _compare(words: list[str]) -> int:
     arguments = parser.parse_args(words)
     if arguments.k < 1:
         raise ConfigError(f"--k: expected at least 1, got {arguments.k}")
-    from training.compare import compare  # noqa: PLC0415  (only this command needs it)
+    from training.evaluation.compare import compare  # noqa: PLC0415  (only this command needs it)
 
     options = {"context": arguments.context, "recent": arguments.recent, "k": arguments.k}
     print(compare(arguments.release, arguments.log, arguments.out, **options), end="")

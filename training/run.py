@@ -29,7 +29,7 @@ from training.card import model_card
 from training.config import TrainConfig
 from training.data import TrainingData, build_training_data, log_fingerprint
 from training.errors import BusyError, ConfigError
-from training.evaluate import evaluate, prepare_trial
+from training.evaluation.trial import evaluate, prepare_trial
 from training.export import check_parity, export_tower
 from training.logs.reader import Log, read_log
 from training.logs.split import iso, split_log, split_time

@@ -1,8 +1,8 @@
 """One trained bundle under many weights: the front that an operator moves along.
 
 Decisions
-- The walk goes from each stage's own score to the next one's (`training.evaluate.weight_walk`):
-  with suffix sums as scales, that is all there is between them.
+- The walk goes from each stage's own score to the next one's (`weight_walk`): with suffix sums as
+  scales, that is all there is between them.
 - The log is split where the bundle's own evaluation split it. No torch.
 - `sweep.csv` has one row per setting of the weights, `sweep.png` the same to look at: every
   objective along the walk, and the last two against each other.
@@ -25,7 +25,7 @@ from bundle.store import Bundle, read_bundle
 from bundle.towers import open_item_tower, open_user_tower
 from training.config import EvaluationConfig
 from training.errors import ConfigError
-from training.evaluate import Trial, prepare_trial, walk
+from training.evaluation.trial import Trial, prepare_trial, walk
 from training.logs.reader import Log, read_log
 from training.logs.split import split_log
 

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from training.anchors import Anchors, chain_lists, count_past
 from training.cli import main
+from training.evaluation.anchors import Anchors, chain_lists, count_past
 from training.logs.integrity import IntegrityReport
 from training.logs.reader import Log
 from training.logs.spec import load_spec

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.evaluate import weight_walk
-from training.metrics import Relevant, ranking_metrics
+from training.evaluation.metrics import Relevant, ranking_metrics
+from training.evaluation.trial import weight_walk
 
 
 def naive(ranked, positives, k):

@@ -26,8 +26,8 @@ from bundle.towers import Tower
 from bundle.weights import ObjectiveWeights
 from training.config import EvaluationConfig
 from training.encoding import encode_items, encode_requests
+from training.evaluation.metrics import Relevant, Rows, ranking_metrics
 from training.logs.reader import Log
-from training.metrics import Relevant, Rows, ranking_metrics
 
 Json = dict[str, Any]
 EMBED_ROWS, SEARCH_ROWS = 1024, 256

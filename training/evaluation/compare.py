@@ -23,12 +23,12 @@ from bundle.files import write_atomically
 from bundle.scoring import exact_top_k, scale_query
 from bundle.store import read_bundle
 from bundle.weights import ObjectiveWeights
-from training.anchors import Anchors, Ranked, count_past
 from training.errors import ConfigError
-from training.evaluate import Trial, alone_weights
+from training.evaluation.anchors import Anchors, Ranked, count_past
+from training.evaluation.metrics import Relevant, Rows
+from training.evaluation.sweep import open_judged
+from training.evaluation.trial import Trial, alone_weights
 from training.logs.reader import Log
-from training.metrics import Relevant, Rows
-from training.sweep import open_judged
 
 NORMAL_95 = 1.96
 NOTHING = "–"  # no positives to average over

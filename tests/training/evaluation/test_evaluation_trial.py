@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from training.evaluation.sweep import open_judged
 from training.logs.reader import read_log
 from training.logs.split import split_log
-from training.sweep import open_judged
 
 
 @pytest.fixture(scope="module")
