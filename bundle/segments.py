@@ -1,7 +1,8 @@
 """Where each stage's segment lies in an embedding: the only place where offsets exist.
 
 A vector of M dims is the concatenation of one segment per stage of the cascade, upstream first:
-`[e_d ; e_o ; e_r]` in the paper (Sec. 4.2), for 2 to 5 stages here.
+`[e_d ; e_o ; e_r]` in the paper (Sec. 4.2), for up to 5 stages here. A plain two-tower model is one
+segment: the fused score of Eq. 8 is then its inner product, times a constant.
 """
 
 from __future__ import annotations
@@ -10,22 +11,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-MIN_STAGES, MAX_STAGES = 2, 5
+MAX_STAGES = 5
 
 
 @dataclass(frozen=True)
 class Segments:
     """Stage names and segment sizes, in cascade order.
 
-    Raises ValueError for fewer than 2 or more than 5 stages, repeated names, or an empty segment.
+    Raises ValueError for no or more than 5 stages, repeated names, or an empty segment.
     """
 
     names: tuple[str, ...]
     sizes: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if not MIN_STAGES <= len(self.names) <= MAX_STAGES:
-            raise ValueError(f"a cascade has 2 to 5 stages, not {len(self.names)}: {self.names}")
+        if not 1 <= len(self.names) <= MAX_STAGES:
+            raise ValueError(f"a cascade has 1 to 5 stages, not {len(self.names)}: {self.names}")
         if len(set(self.names)) != len(self.names):
             raise ValueError(f"stage names must differ: {self.names}")
         if len(self.sizes) != len(self.names) or min(self.sizes) < 1:

@@ -4,9 +4,9 @@ Decisions
 - Every draw has its own generator, seeded by where the draw happens. Killing a run at any step and
   starting it again draws what an undisturbed run draws.
 - The items of a batch are one list of rows, encoded in one pass of the item tower: B positives,
-  then K mixed negatives, then H unexposed candidates per positive.
+  then K mixed negatives, then H candidates of the positive's own request that did not come as far.
 
-Dimension letters: B positives, K mixed negatives, H unexposed candidates per positive,
+Dimension letters: B positives, K mixed negatives, H candidates of a positive's request,
 X = B + K + H candidates that each positive is held against, P positives of the stage.
 """
 
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from bundle.features import Categorical, Feature
 from training.config import SamplingConfig, StageConfig
-from training.data import Candidates, Rows, TrainingData
+from training.data import Candidates, Positives, Rows, TrainingData
 from training.losses import log_expected_count
 
 
@@ -35,7 +35,7 @@ class Batch:
     size: int  # B
     mixed: int  # K
     log_count_X: Tensor  # of the B + K shared candidates; zeros without logQ
-    log_count_BH: Tensor  # of each row's own unexposed candidates
+    log_count_BH: Tensor  # of each row's own candidates
     masked_BX: Tensor  # True: not a negative
 
 
@@ -61,16 +61,16 @@ class BatchPlan:
     def __init__(
         self,
         data: TrainingData,
-        stage: int,
+        positives: Positives,
         settings: StageConfig,
         sampling: SamplingConfig,
         draw: Draw,
         share: float = 1.0,
     ) -> None:
-        """`share` keeps the most recent part of the stage's positives."""
-        self.data, self.stage, self.settings, self.sampling = data, stage, settings, sampling
-        self.draw = draw
-        total = len(data.positives[stage])
+        """`share` keeps the most recent part of the positives."""
+        self.data, self.positives, self.settings = data, positives, settings
+        self.sampling, self.draw = sampling, draw
+        total = len(positives)
         self.first = total - round(total * share)
         self.count = total - self.first
         self.steps_per_epoch = -(-self.count // settings.batch_size)
@@ -94,13 +94,13 @@ class BatchPlan:
 
 def _collate(plan: BatchPlan, chosen_B: Rows, rng: np.random.Generator) -> Batch:
     data, settings, sampling = plan.data, plan.settings, plan.sampling
-    stage, exposures = data.positives[plan.stage], data.positives[0]
-    request_B, item_B = stage.request_P[chosen_B], stage.item_P[chosen_B]
+    positives, exposures = plan.positives, data.positives[0]
+    request_B, item_B = positives.request_P[chosen_B], positives.item_P[chosen_B]
     mixed_K = exposures.item_P[rng.integers(len(exposures), size=settings.mixed_negatives)]
-    unexposed = _draw_unexposed(data.unexposed, request_B, settings.request_negatives, rng)
+    own = _draw_own(positives.below, request_B, settings.request_negatives, rng)
     shared_X = np.concatenate([item_B, mixed_K])
     masked_BX = _masked(request_B, item_B, shared_X, sampling)
-    item_rows = torch.from_numpy(np.concatenate([shared_X, unexposed.item_BH.ravel()]))
+    item_rows = torch.from_numpy(np.concatenate([shared_X, own.item_BH.ravel()]))
     user_arrays = _take(data.requests, torch.from_numpy(request_B))
     item_arrays = _take(data.items, item_rows)
     return Batch(
@@ -109,8 +109,8 @@ def _collate(plan: BatchPlan, chosen_B: Rows, rng: np.random.Generator) -> Batch
         size=len(item_B),
         mixed=len(mixed_K),
         log_count_X=_log_counts(plan, shared_X, len(item_B)),
-        log_count_BH=torch.from_numpy(unexposed.log_count_BH) * float(sampling.logq),
-        masked_BX=torch.from_numpy(np.concatenate([masked_BX, unexposed.absent_BH], axis=1)),
+        log_count_BH=torch.from_numpy(own.log_count_BH) * float(sampling.logq),
+        masked_BX=torch.from_numpy(np.concatenate([masked_BX, own.absent_BH], axis=1)),
     )
 
 
@@ -128,28 +128,28 @@ def _log_counts(plan: BatchPlan, shared_X: Rows, batch: int) -> Tensor:
         return torch.zeros(len(shared_X))
     rows_X = torch.from_numpy(shared_X)
     share_X, first_share_X = (
-        plan.data.positives[stage].share_N[rows_X] for stage in (plan.stage, 0)
+        source.share_N[rows_X] for source in (plan.positives, plan.data.positives[0])
     )
     return log_expected_count(share_X, batch, first_share_X, plan.settings.mixed_negatives)
 
 
 @dataclass(frozen=True)
-class _Unexposed:
+class _Own:
     item_BH: Rows
     log_count_BH: NDArray[np.float32]  # H draws out of the request's candidates
-    absent_BH: Marks  # the request has no unexposed candidate; the item is a placeholder
+    absent_BH: Marks  # the request has no candidate; the item is a placeholder
 
 
-def _draw_unexposed(
+def _draw_own(
     source: Candidates, request_B: Rows, per_positive: int, rng: np.random.Generator
-) -> _Unexposed:
+) -> _Own:
     shape = (len(request_B), per_positive if len(source.item_C) else 0)
     count_BH = np.broadcast_to(source.count_R[request_B][:, None], shape)
     place_BH = (rng.random(shape) * count_BH).astype(np.int64)
     absent_BH = count_BH == 0
     rows_BH = np.where(absent_BH, 0, source.start_R[request_B][:, None] + place_BH)
     log_count_BH = np.log(per_positive / np.maximum(count_BH, 1)) if shape[1] else np.empty(shape)
-    return _Unexposed(source.item_C[rows_BH], log_count_BH.astype(np.float32), absent_BH)
+    return _Own(source.item_C[rows_BH], log_count_BH.astype(np.float32), absent_BH)
 
 
 def _take(arrays: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:

@@ -19,8 +19,8 @@ from training.config import StageConfig, TrainConfig
 
 
 @dataclass(frozen=True)
-class Phase:
-    """One stretch of training with one optimiser."""
+class CascadePhase:
+    """One stretch of training on one stage's loss."""
 
     kind: Literal["train", "recover"]
     stage: int
@@ -33,25 +33,25 @@ class Phase:
     certifies: bool  # the stage is final when the phase ends
 
 
-def phases(config: TrainConfig, stages: tuple[str, ...]) -> list[Phase]:
+def cascade(config: TrainConfig, stages: tuple[str, ...]) -> list[CascadePhase]:
     """All phases of a run, in order."""
-    plan: list[Phase] = []
+    plan: list[CascadePhase] = []
     for stage, name in enumerate(stages):
         settings, last = config.stage(stage, len(stages)), stage == len(stages) - 1
         owners = range(stage, stage + 1)
         plan.append(
-            Phase("train", stage, name, settings, 1.0, (stage + 1,), owners, not last, last)
+            CascadePhase("train", stage, name, settings, 1.0, (stage + 1,), owners, not last, last)
         )
         if not last:
             plan.append(_recovery(config, stage, name, settings))
     return plan
 
 
-def _recovery(config: TrainConfig, stage: int, name: str, settings: StageConfig) -> Phase:
+def _recovery(config: TrainConfig, stage: int, name: str, settings: StageConfig) -> CascadePhase:
     """One pass over the most recent positives, at its own rate and without replay."""
     recovery = config.recovery
     changed = {"epochs": 1, "learning_rate": recovery.learning_rate, "replay": 0.0}
-    return Phase(
+    return CascadePhase(
         kind="recover",
         stage=stage,
         name=f"{name} recovery",

@@ -3,6 +3,7 @@
 Decisions
 - Two hashes per stage: all parameters its owner will ever have, and the scores of a fixed probe
   batch over the owners so far. Equal hashes are equal bits.
+- A model of one segment has nothing upstream; its certificate identifies it.
 - A certificate is issued only if every upstream stage still hashes to what its own certificate
   said; otherwise the run stops: what it would export is not the model that was recovered.
 
@@ -21,8 +22,8 @@ from torch import Tensor
 from bundle.manifest import StageCertificate
 from training.data import TrainingData
 from training.errors import CertificateError
-from training.model import TwoTower
-from training.ownership import owned_parameters
+from training.model import ServedTower, TwoTower
+from training.ownership import ByOwner, owned_parameters
 
 PROBES = 64
 
@@ -48,6 +49,25 @@ def certify(
     )
 
 
+def certify_whole(
+    name: str, user: ServedTower, item: ServedTower, data: TrainingData
+) -> StageCertificate:
+    """The certificate of a model of one segment."""
+    digest = hashlib.sha256()
+    for tower in (user, item):
+        for parameter, values in tower.named_parameters():
+            digest.update(f"{parameter}{tuple(values.shape)}".encode())
+            digest.update(values.detach().numpy().tobytes())
+    with torch.no_grad():
+        scores_PP = _scores(user(_probe(data.requests)), item(_probe(data.items)))
+    return StageCertificate(
+        stage=name,
+        frozen_sha256=digest.hexdigest(),
+        probe_sha256=hashlib.sha256(scores_PP.numpy().tobytes()).hexdigest(),
+        upstream_bitwise_equal=True,
+    )
+
+
 def _frozen_hash(model: TwoTower, stage: int) -> str:
     """Hash of every block owned by the stage or upstream of it."""
     digest = hashlib.sha256()
@@ -63,8 +83,12 @@ def _probe_hash(model: TwoTower, data: TrainingData, stage: int) -> str:
     with torch.no_grad():
         users = model.user(_probe(data.requests), stage + 1)
         items = model.item(_probe(data.items), stage + 1)
-        scores_PP = torch.cat(users, dim=1) @ torch.cat(items, dim=1).T
+        scores_PP = _scores(users, items)
     return hashlib.sha256(scores_PP.numpy().tobytes()).hexdigest()
+
+
+def _scores(users: ByOwner, items: ByOwner) -> Tensor:
+    return torch.cat(users, dim=1) @ torch.cat(items, dim=1).T
 
 
 def _probe(arrays: dict[str, Tensor]) -> dict[str, Tensor]:

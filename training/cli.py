@@ -1,6 +1,6 @@
 """csmf-train: train a bundle from a log, explain the configuration, sweep the weights of a release.
 
-    csmf-train --log DIR --out releases/ [--preset default|paper] [--config FILE] [--set key=value]
+    csmf-train --log DIR --out releases/ [--preset default|paper] [--method NAME] [--config FILE] [--set key=value]
     csmf-train config                      every setting, its default, its meaning
     csmf-train sweep RELEASE --log DIR --out DIR
     csmf-train compare RELEASE --log DIR --out FILE [--context FEATURE] [--recent FEATURE]
@@ -20,7 +20,7 @@ from pathlib import Path
 from bundle.errors import BundleError
 from training.errors import BadInputError, ConfigError, DefectError
 from training.logs.errors import LogError
-from training.presets import PRESETS, describe_config, load_config
+from training.presets import METHODS, PRESETS, describe_config, load_config
 
 STOPPED = 130  # the exit code of Ctrl-C, in every shell
 
@@ -57,6 +57,7 @@ def _train(words: list[str]) -> int:
     parser.add_argument("--log", type=Path, required=True, help="directory of the log")
     parser.add_argument("--out", type=Path, required=True, help="directory of releases")
     parser.add_argument("--preset", default="default", help=f"one of {', '.join(PRESETS)}")
+    parser.add_argument("--method", default="csmf", help=f"one of {', '.join(METHODS)}")
     parser.add_argument("--config", type=Path, help="YAML file over the preset")
     parser.add_argument(
         "--set",
@@ -66,12 +67,12 @@ def _train(words: list[str]) -> int:
         help="one setting over the file, such as last.epochs=4; may be repeated",
     )
     arguments = parser.parse_args(words)
-    config = load_config(arguments.preset, arguments.config, arguments.set)
+    config = load_config(arguments.preset, arguments.config, arguments.set, method=arguments.method)
     from training.run import train_and_release  # noqa: PLC0415  (torch takes seconds)
 
-    bundle = train_and_release(arguments.log, arguments.out, config)
-    print(f"bundle {bundle.directory}")
-    print(f"sha256 {bundle.sha256}")
+    for bundle in train_and_release(arguments.log, arguments.out, config):
+        print(f"bundle {bundle.directory}")
+        print(f"sha256 {bundle.sha256}")
     return 0
 
 
@@ -88,17 +89,23 @@ def _config(words: list[str]) -> int:
 def _sweep(words: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="csmf-train sweep",
-        description="Judge one release under many weights; writes sweep.csv and sweep.png.",
+        description="Judge one release under many weights, without training: writes the front "
+        "(front.csv, front.png) and the weights for each goal (recommended.json).",
     )
     parser.add_argument("release", type=Path, help="directory of the bundle")
     parser.add_argument("--log", type=Path, required=True, help="the log it was trained on")
     parser.add_argument("--out", type=Path, required=True, help="directory to write to")
-    parser.add_argument("--steps", type=int, default=10, help="weights per leg (default: 10)")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        help="weights go in steps of 1/STEPS (default: as fine as 70 settings allow)",
+    )
     parser.add_argument("--k", type=int, default=50, help="list length (default: 50)")
     arguments = parser.parse_args(words)
     for option in ("steps", "k"):
-        if getattr(arguments, option) < 1:
-            raise ConfigError(f"--{option}: expected at least 1, got {getattr(arguments, option)}")
+        given = getattr(arguments, option)
+        if given is not None and given < 1:
+            raise ConfigError(f"--{option}: expected at least 1, got {given}")
     from training.evaluation.sweep import sweep  # noqa: PLC0415  (matplotlib takes a second)
 
     for file in sweep(
@@ -129,7 +136,7 @@ def _compare(words: list[str]) -> int:
     return 0
 
 
-_COMMANDS = {"config": _config, "sweep": _sweep, "compare": _compare}
+_COMMANDS = {"config": _config, "sweep": _sweep, "sweep-weights": _sweep, "compare": _compare}
 
 
 if __name__ == "__main__":

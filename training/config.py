@@ -97,9 +97,38 @@ class MarginConfig(_Settings):
     )
 
 
+class MethodConfig(_Settings):
+    """What is trained: CSMF or one of its rivals. `csmf-train --method NAME` sets all of these."""
+
+    name: str = Field(default="csmf", description="what the run and its tables call it")
+    kind: Literal["csmf", "joint", "separate", "mix", "moppr"] = Field(
+        default="csmf",
+        description="`csmf`; `joint`: its segments without the cascade; `separate`: a model per "
+        "objective; `mix`, `moppr`: one vector for all objectives",
+    )
+    start: Literal["exposure", "scratch"] = Field(
+        default="exposure", description="what rivals start from: the exposure model, or nothing"
+    )
+    last_weight: PositiveInt = Field(
+        default=1, description="how many times the last stage counts, where stages train together"
+    )
+    tune: Literal["all", "lora", "bias"] = Field(
+        default="all", description="separate: what of the exposure model may change"
+    )
+    chain: bool = Field(
+        default=True, description="separate: go on from the stage before, not from exposures"
+    )
+    rank: PositiveInt = Field(default=8, description="lora: rank of the products")
+
+
 class PruningConfig(_Settings):
     """Cumulative percentile-based pruning (CPP) between two stages."""
 
+    form: Literal["percentile", "ratio"] = Field(
+        default="percentile",
+        description="what τ is a share of: a layer's information (CPP), or its units (a fixed "
+        "ratio, as in PackNet)",
+    )
     tau: float = Field(
         default=0.5, gt=0, lt=1, description="τ: share of a layer's information to prune"
     )
@@ -153,10 +182,21 @@ class SamplingConfig(_Settings):
 class EvaluationConfig(_Settings):
     """How the result is judged on the later part of the log."""
 
-    ks: list[PositiveInt] = Field(default=[10, 50, 100], min_length=1, description="list lengths")
+    ks: list[PositiveInt] = Field(
+        default=[50, 100, 500],
+        min_length=1,
+        description="list lengths; weights are chosen by recall at the first",
+    )
     max_requests: PositiveInt = Field(
         default=2000,
-        description="requests judged per stage, an even sample of those with a positive",
+        description="requests judged per side and stage, an even sample of those with a positive",
+    )
+    validation_share: float = Field(
+        default=0.33,
+        ge=0,
+        lt=1,
+        description="share of the later part, its first, on which weights are chosen; the rest is "
+        "reported; 0 reports all and recommends nothing",
     )
 
 
@@ -177,6 +217,7 @@ class TrainConfig(_Settings):
         default=None,
         description="default weights by stage; null: <1, 1.8, 1.2> for three stages, else 1s",
     )
+    method: MethodConfig = MethodConfig()
     model: ModelConfig = ModelConfig()
     split: SplitConfig = SplitConfig()
     first: StageConfig = StageConfig(epochs=3, request_negatives=1)

@@ -4,8 +4,10 @@ Decisions
 - Features are encoded once; a batch only gathers rows (see `training.encoding` for the schema).
 - Positives are kept in time order, so "the most recent" is the end of an array.
 - All items of the log are encoded, since a cold item may still be an unexposed candidate.
+- Beside its positives a stage has what their requests held that did not come as far: unexposed
+  candidates for exposures, those and unclicked exposures for clicks, and so on.
 
-Dimension letters: R requests, N items, P positives of a stage, C unexposed candidates.
+Dimension letters: R requests, N items, P positives of a stage, C candidates.
 """
 
 from __future__ import annotations
@@ -31,24 +33,25 @@ LOG_FILES = ("log.yaml", "requests.parquet", "events.parquet", "items.parquet", 
 
 
 @dataclass(frozen=True)
+class Candidates:
+    """Items by request: those of r are `item_C[start_R[r]:][:count_R[r]]`."""
+
+    start_R: Rows
+    count_R: Rows
+    item_C: Rows
+
+
+@dataclass(frozen=True)
 class Positives:
     """One stage's positives, oldest first."""
 
     request_P: Rows
     item_P: Rows
     share_N: Tensor  # of the stage's positives, per item, smoothed by half a positive
+    below: Candidates  # logged in the same requests, but not positive at this stage
 
     def __len__(self) -> int:
         return len(self.request_P)
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Unexposed candidates by request: those of r are `item_C[start_R[r]:][:count_R[r]]`."""
-
-    start_R: Rows
-    count_R: Rows
-    item_C: Rows
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,6 @@ class TrainingData:
     requests: dict[str, Tensor]
     items: dict[str, Tensor]
     positives: tuple[Positives, ...]
-    unexposed: Candidates
 
 
 def log_fingerprint(directory: Path) -> str:
@@ -86,10 +88,21 @@ def build_training_data(log: Log, min_count: int) -> TrainingData:
         requests={name: _tensor(array) for name, array in requests.arrays.items()},
         items={name: _tensor(array) for name, array in items.arrays.items()},
         positives=tuple(
-            _positives(events, column, len(log.items)) for column in log.spec.stage_columns
+            _positives(events, column, len(log.items), len(log.requests))
+            for column in log.spec.stage_columns
         ),
-        unexposed=_unexposed(events, log.spec.stage_columns, len(log.requests)),
     )
+
+
+def union(parts: Sequence[tuple[Positives, int]]) -> Positives:
+    """The positives of several stages as one set, each part so many times; not in time order.
+
+    What is below is what is below the first part.
+    """
+    item_P = np.concatenate([np.tile(part.item_P, times) for part, times in parts])
+    request_P = np.concatenate([np.tile(part.request_P, times) for part, times in parts])
+    first = parts[0][0]
+    return Positives(request_P, item_P, _shares(item_P, len(first.share_N)), first.below)
 
 
 def _with_rows(log: Log) -> pl.DataFrame:
@@ -104,16 +117,20 @@ def _with_rows(log: Log) -> pl.DataFrame:
     )
 
 
-def _positives(events: pl.DataFrame, column: str, items: int) -> Positives:
+def _positives(events: pl.DataFrame, column: str, items: int, requests: int) -> Positives:
     chosen = events.filter(column)
     item_P = chosen["item"].to_numpy()
+    below = _by_request(events.filter(~pl.col(column)), requests)
+    return Positives(chosen["request"].to_numpy(), item_P, _shares(item_P, items), below)
+
+
+def _shares(item_P: Rows, items: int) -> Tensor:
     counts_N = np.bincount(item_P, minlength=items) + 0.5
-    share_N = torch.tensor(counts_N / counts_N.sum(), dtype=torch.float32)
-    return Positives(chosen["request"].to_numpy(), item_P, share_N)
+    return torch.tensor(counts_N / counts_N.sum(), dtype=torch.float32)
 
 
-def _unexposed(events: pl.DataFrame, columns: Sequence[str], requests: int) -> Candidates:
-    chosen = events.filter(~pl.any_horizontal(columns)).sort("request", "item")
+def _by_request(events: pl.DataFrame, requests: int) -> Candidates:
+    chosen = events.sort("request", "item")
     count_R = np.bincount(chosen["request"].to_numpy(), minlength=requests)
     start_R = np.cumsum(count_R) - count_R
     return Candidates(start_R, count_R, chosen["item"].to_numpy())

@@ -29,7 +29,7 @@ from bundle.features import Categorical, CategorySequence, Feature, FeatureSchem
 from bundle.towers import OUTPUT
 from bundle.towers import Tower as OnnxTower
 from training.errors import ExportError
-from training.model import Tower
+from training.model import ServedTower
 
 TOLERANCE = 1e-5
 PARITY_BATCHES = (1, 7, 1024)
@@ -40,7 +40,7 @@ INNER = "/"  # starts the name of every inner value; no feature's name can
 class _Exported(nn.Module):
     """A tower with positional inputs and one joined output."""
 
-    def __init__(self, tower: Tower) -> None:
+    def __init__(self, tower: ServedTower) -> None:
         super().__init__()
         self.tower = tower
 
@@ -50,7 +50,7 @@ class _Exported(nn.Module):
 
 
 def export_tower(
-    tower: Tower, features: Sequence[Feature], schema: FeatureSchema, path: Path
+    tower: ServedTower, features: Sequence[Feature], schema: FeatureSchema, path: Path
 ) -> None:
     """Write the tower as one ONNX file."""
     example = random_inputs(features, schema, rows=2, seed=0)
@@ -78,14 +78,15 @@ def export_tower(
 
 
 def check_parity(
-    tower: Tower,
+    tower: ServedTower,
     features: Sequence[Feature],
     schema: FeatureSchema,
     real: dict[str, Tensor],
     path: Path,
+    dim: int,
 ) -> float:
     """The largest absolute difference between torch and ONNX. Raises ExportError above 1e-5."""
-    exported, worst = OnnxTower(path, features, _dim(tower)), 0.0
+    exported, worst = OnnxTower(path, features, dim), 0.0
     for rows in PARITY_BATCHES:
         random = random_inputs(features, schema, rows, seed=rows)
         count = len(next(iter(real.values())))
@@ -122,10 +123,6 @@ def random_inputs(
             case _:
                 inputs[feature.name] = torch.randn(rows, generator=generator)
     return inputs
-
-
-def _dim(tower: Tower) -> int:
-    return sum(len(bias) for bias in tower.dense[-1].biases)
 
 
 def _strip_notes(model: onnx.ModelProto) -> None:

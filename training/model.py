@@ -13,10 +13,10 @@ Dimension letters: B batch, M vector dims, T owners so far.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,20 @@ from bundle.features import Feature, FeatureSchema
 from training.config import ModelConfig
 from training.encoders import CategoryEncoder, InputEncoder, build_encoder
 from training.ownership import ByOwner, OwnedLinear, replace_entries
+
+
+class ServedTower(Protocol):
+    """One side of a served model."""
+
+    names: list[str]  # of the features it reads, in order
+
+    def __call__(self, arrays: Mapping[str, Tensor]) -> ByOwner:
+        """Encoded features → segments, per owner [B, M_t]; one for a plain tower."""
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """As every module has them."""
+        ...
 
 
 @dataclass(frozen=True)

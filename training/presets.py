@@ -1,11 +1,13 @@
-"""Where a configuration comes from: a preset, a YAML file over it, `key.path=value` over that.
+"""Where a configuration comes from: a preset, a method over it, a YAML file, `key.path=value`.
 
 Decisions
 - Two presets. `default` is the recipe that did best in measurement; `paper` is the paper's settings
   where it states them and its plain reading where it does not. docs/paper.md tells them apart.
+- A method is a set of settings too: what it is, and how it was found to do well from the exposure
+  model. The rivals' names are those of the paper's tables.
 - The merged tree is validated once, strictly, so that a wrong value is named whatever it came from.
 
-Use: `load_config("default", Path("run.yaml"), ["seed=1", "last.epochs=4"])`.
+Use: `load_config("default", Path("run.yaml"), ["seed=1", "last.epochs=4"], method="mvke")`.
 """
 
 from __future__ import annotations
@@ -39,14 +41,41 @@ PRESETS: MappingProxyType[str, Json] = MappingProxyType(
     }
 )
 
+_WITH_PAGE: Json = {"request_negatives": 4}
+METHODS: MappingProxyType[str, Json] = MappingProxyType(
+    {
+        "csmf": {},
+        "csmf-no-aml": {"margin": {"form": "none"}},
+        "csmf-no-recovery": {"recovery": {"share": 0.0}},
+        "packnet": {"pruning": {"form": "ratio", "tau": 0.75}},
+        "joint": {"method": {"kind": "joint"}},
+        "youtubednn-sep": {"method": {"kind": "separate", "start": "scratch"}},
+        "youtubednn-mix": {"method": {"kind": "mix", "last_weight": 5}},
+        "moppr": {
+            "method": {"kind": "moppr", "last_weight": 5},
+            "middle": _WITH_PAGE,
+            "last": {**_WITH_PAGE, "replay": 0.0},
+        },
+        "full-ft": {"method": {"kind": "separate"}},
+        "lora": {"method": {"kind": "separate", "tune": "lora"}},
+        "bitfit": {"method": {"kind": "separate", "tune": "bias"}},
+    }
+)
+
 
 def load_config(
-    preset: str = "default", file: Path | None = None, assignments: Sequence[str] = ()
+    preset: str = "default",
+    file: Path | None = None,
+    assignments: Sequence[str] = (),
+    *,
+    method: str = "csmf",
 ) -> TrainConfig:
-    """The preset, overlaid by a YAML file, overlaid by `key.path=value`. Raises ConfigError."""
-    if preset not in PRESETS:
-        raise ConfigError(f"preset: expected one of {sorted(PRESETS)}, got {preset!r}")
+    """The preset, overlaid by a method, a YAML file and `key.path=value`. Raises ConfigError."""
+    for option, value, known in (("preset", preset, PRESETS), ("method", method, METHODS)):
+        if value not in known:
+            raise ConfigError(f"{option}: expected one of {sorted(known)}, got {value!r}")
     tree = _overlaid(TrainConfig().model_dump(), PRESETS[preset])
+    tree = _overlaid(_overlaid(tree, METHODS[method]), {"method": {"name": method}})
     if file is not None:
         tree = _overlaid(tree, _read_yaml(file))
     for assignment in assignments:

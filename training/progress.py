@@ -15,8 +15,6 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from training.cascade import Phase
-
 LOG_SECONDS, SCALAR_STEPS = 10.0, 20
 logger = logging.getLogger("training")
 
@@ -27,14 +25,14 @@ class ProgressReport:
     def __init__(self, directory: Path) -> None:
         self._scalars = SummaryWriter(str(directory))
 
-    def start(self, phase: Phase, steps: int, done: int, before: int) -> None:
+    def start(self, phase: str, steps: int, done: int, before: int) -> None:
         """A phase of `steps` begins, or goes on after `done`; `before` were made in others."""
         self._phase, self._steps, self._first, self._done = phase, steps, done, done
         self._before = before
         self._loss, self._positives, self._began = 0.0, 0, time.monotonic()
         self._spoke = self._began
         self._bar = tqdm(
-            desc=phase.name,
+            desc=phase,
             total=steps,
             initial=done,
             unit="step",
@@ -62,7 +60,7 @@ class ProgressReport:
     def _record(self, loss: float) -> None:
         self._bar.set_postfix_str(f"loss {self._loss:.3f}, {self._rate():,.0f} positives/s")
         where = self._before + self._done
-        name = self._phase.name.replace(" ", "_")
+        name = self._phase.replace(" ", "_")
         self._scalars.add_scalar(f"loss/{name}", loss, where)
         self._scalars.add_scalar("positives_per_second", self._rate(), where)
 
@@ -72,7 +70,7 @@ class ProgressReport:
         left = (self._steps - self._done) * (self._spoke - self._began) / made
         logger.info(
             "%s: step %d of %d, loss %.3f, %s positives/s, %.0f s left",
-            self._phase.name,
+            self._phase,
             self._done,
             self._steps,
             self._loss,

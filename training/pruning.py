@@ -4,6 +4,7 @@ Decisions
 - A unit's information is the L1 norm of its incoming weights; of a table, that of the column.
 - τ is the share of information that is PRUNED: from the least informative unit on, prune while the
   pruned sum is at most τ of the total. `tau_mode: retained` reads τ the other way (Fig. 4's prose).
+- `form: ratio` prunes a share τ of the units instead, whatever they hold: the paper's ablation.
 - At least one unit is kept, and at least one is freed for each stage still to come.
 - Output units are chosen jointly: coordinate k of both towers survives by the product of both
   sides' information, |W_user[k]|₁·|W_item[k]|₁, or else e_t·v_t would pair unrelated coordinates.
@@ -33,6 +34,12 @@ def keep_by_percentile(information_U: Tensor, tau: float, spare: int) -> Tensor:
     return _keep_all_but(order_U[: min(max(pruned, spare), len(order_U) - 1)], len(order_U))
 
 
+def keep_by_ratio(information_U: Tensor, tau: float, spare: int) -> Tensor:
+    """[U] marks of all but the least informative share τ of the units; bounds as above."""
+    units = len(information_U)
+    return keep_largest(information_U, units - min(max(round(tau * units), spare), units - 1))
+
+
 def keep_largest(information_U: Tensor, count: int) -> Tensor:
     """[U] marks of the `count` most informative units."""
     order_U = torch.argsort(information_U, stable=True)
@@ -49,7 +56,7 @@ def prune(
     owner, spare = model.owners - 1, stages - model.owners
     output_U = _output_information(model)
     keep_output = (
-        keep_by_percentile(output_U, _pruned_share(config.tau, config), spare)
+        _keep(output_U, config.tau, config, spare)
         if sizes is None
         else keep_largest(output_U, sizes[owner])
     )
@@ -60,24 +67,26 @@ def prune(
 
 
 def _tower_split(tower: Tower, config: PruningConfig, spare: int, output: Tensor) -> TowerSplit:
-    tau, tau_tables = (_pruned_share(each, config) for each in (config.tau, config.tau_tables))
     return TowerSplit(
         tables={
-            place: keep_by_percentile(encoder.information(), tau_tables, spare)
+            place: _keep(encoder.information(), config.tau_tables, config, spare)
             for place, encoder in tower.tables().items()
         },
-        hidden=[keep_by_percentile(layer.information(), tau, spare) for layer in tower.dense[:-1]],
+        hidden=[
+            _keep(layer.information(), config.tau, config, spare) for layer in tower.dense[:-1]
+        ],
         output=output,
     )
+
+
+def _keep(information_U: Tensor, tau: float, config: PruningConfig, spare: int) -> Tensor:
+    keep = keep_by_percentile if config.form == "percentile" else keep_by_ratio
+    return keep(information_U, tau if config.tau_mode == "pruned" else 1.0 - tau, spare)
 
 
 def _output_information(model: TwoTower) -> Tensor:
     user_U, item_U = (tower.dense[-1].information() for tower in (model.user, model.item))
     return user_U * item_U
-
-
-def _pruned_share(tau: float, config: PruningConfig) -> float:
-    return tau if config.tau_mode == "pruned" else 1.0 - tau
 
 
 def _draw_afresh(model: TwoTower, seed: int) -> None:

@@ -1,8 +1,9 @@
-"""One run, from a log to a released bundle.
+"""One run, from a log to a released bundle, or to one per objective where a method needs that.
 
 Decisions
 - The run's name is the log's name and a hash of the log's bytes and the configuration, so the same
-  command finds its own checkpoint, or its own release, and another one can touch neither.
+  command finds its own checkpoint, or its own release, and another one can touch neither. Rivals
+  of CSMF have their name in it too.
 - The bundle is a pure function of log, configuration and code: no clock, no host, no path is in it.
   Checkpoints, TensorBoard files and the lock live beside the releases, in `.training/<run_id>/`.
 """
@@ -15,63 +16,75 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
-from bundle.files import to_json
-from bundle.store import Bundle, read_bundle, seal_bundle, staged_bundle
-from bundle.towers import Tower as OnnxTower
-from bundle.weights import ObjectiveWeights, WeightsError
-from training.card import model_card
+from bundle.files import write_atomically
+from bundle.store import Bundle, read_bundle
 from training.config import TrainConfig
 from training.data import TrainingData, build_training_data, log_fingerprint
 from training.errors import BusyError, ConfigError
-from training.evaluation.trial import evaluate, prepare_trial
-from training.export import check_parity, export_tower
 from training.logs.reader import Log, read_log
-from training.logs.split import iso, split_log, split_time
+from training.methods.registry import build_method, served_names
 from training.progress import ProgressReport
+from training.release import FinishedRun, default_weights, release, split
 from training.trainer import Trainer, make_deterministic
 
 TRAINER = 2  # raised when a change of code changes what a configuration trains
-PAPER_WEIGHTS = (1.0, 1.8, 1.2)  # <k_d, k_o, k_r>, as the paper serves them
 logger = logging.getLogger("training")
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Parts:
-    """A log and its two sides in time."""
-
-    log: Log
-    train: Log
-    test: Log
-    at_ms: int
-
-
-def train_and_release(log_directory: Path, releases: Path, config: TrainConfig) -> Bundle:
-    """Train, or go on training, and release; an existing release is verified and returned."""
+def train_and_release(
+    log_directory: Path, releases: Path, config: TrainConfig
+) -> tuple[Bundle, ...]:
+    """Train, or go on training, and release; existing releases are verified and returned."""
     make_deterministic(config.threads)
     log = read_log(log_directory)
-    run_id = run_identity(log, log_directory, config)
-    if (releases / run_id).exists():
+    fingerprint = log_fingerprint(log_directory)
+    run_id = run_identity(log, fingerprint, config)
+    ids = [_joined(run_id, name) for name in served_names(config, log.spec.stages)]
+    if all((releases / each).exists() for each in ids):
         logger.info("%s is released already", run_id)
-        return read_bundle(releases / run_id)
+        return tuple(read_bundle(releases / each) for each in ids)
     work = releases / ".training" / run_id
     with _locked(work):
         parts = split(log, config.split.test_share)
         data = build_training_data(parts.train, config.split.min_count)
+        require_positives(data)
         _warn_of_empty_vocabularies(data, config.split.min_count)
-        weights = default_weights(config, data.stages)
-        trainer = Trainer(data, config, work / "checkpoint.npz")
+        default_weights(config, data.stages)  # what is wrong with them is said before training
+        trainer = Trainer(
+            build_method(data, config),
+            work / "checkpoint.npz",
+            every=config.checkpoint_every,
+            pretrained=work.parent / f"{pretraining_identity(fingerprint, config)}.npz",
+        )
         if trainer.resumed:
             logger.info("resuming %s from its checkpoint", run_id)
         trainer.run(ProgressReport(work / "tensorboard"))
-        release(trainer, parts, weights, releases, run_id)
-    return read_bundle(releases / run_id)
+        write_atomically(work / "costs.json", _costs(trainer).encode())
+        finished = FinishedRun(parts, data, config, trainer)
+        for name, served in trainer.method.served().items():
+            if not (releases / _joined(run_id, name)).exists():
+                release(served, finished, releases, _joined(run_id, name))
+    return tuple(read_bundle(releases / each) for each in ids)
+
+
+def _joined(run_id: str, name: str) -> str:
+    """The id of one of a run's bundles."""
+    return f"{run_id}-{name}" if name else run_id
+
+
+def require_positives(data: TrainingData) -> None:
+    """Raise ConfigError if a stage has nothing to learn from."""
+    for stage, positives in zip(data.stages, data.positives, strict=True):
+        if not len(positives):
+            raise ConfigError(
+                f"stage {stage!r} has no positives in the training part of the log: train on a "
+                "longer log, split later (split.test_share), or leave the stage out of the cascade"
+            )
 
 
 def _warn_of_empty_vocabularies(data: TrainingData, min_count: int) -> None:
@@ -85,93 +98,28 @@ def _warn_of_empty_vocabularies(data: TrainingData, min_count: int) -> None:
             )
 
 
-def run_identity(log: Log, log_directory: Path, config: TrainConfig) -> str:
-    """`<log name>-<12 hex>`."""
-    facts = [TRAINER, config.model_dump(), log_fingerprint(log_directory)]
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    return f"{log.spec.name}-{digest[:12]}"
+def run_identity(log: Log, fingerprint: str, config: TrainConfig) -> str:
+    """`<log name>-<12 hex>`, and for rivals `<log name>-<method>-<12 hex>`."""
+    method = "" if config.method.kind == "csmf" else f"{config.method.name}-"
+    digest = _digest(config.model_dump(), fingerprint)
+    return f"{log.spec.name}-{method}{digest}"
 
 
-def split(log: Log, test_share: float) -> Parts:
-    """The log, cut where its latest `test_share` of requests begins. Raises ConfigError."""
-    at_ms = split_time(log, test_share)
-    train, test = split_log(log, at_ms)
-    if test.events.filter(pl.any_horizontal(log.spec.stage_columns)).is_empty():
-        raise ConfigError(
-            f"no request from {iso(at_ms)} on has a positive of any stage, so there is nothing to "
-            "judge by: split earlier (split.test_share; test_from in log.yaml)"
-        )
-    return Parts(log, train, test, at_ms)
+def pretraining_identity(fingerprint: str, config: TrainConfig) -> str:
+    """`exposure-<12 hex>` over all that the exposure model depends on."""
+    whole = config.model_dump()
+    used = {key: whole[key] for key in ("seed", "threads", "model", "split", "first", "sampling")}
+    del used["model"]["segments"]
+    return f"exposure-{_digest(used, fingerprint)}"
 
 
-def default_weights(config: TrainConfig, stages: tuple[str, ...]) -> ObjectiveWeights:
-    """The configured weights, the paper's for three stages, or ones. Raises ConfigError."""
-    values = PAPER_WEIGHTS if len(stages) == len(PAPER_WEIGHTS) else (1.0,) * len(stages)
-    given = config.weights or dict(zip(stages, values, strict=True))
-    try:
-        return ObjectiveWeights.parse(given, stages)
-    except WeightsError as error:
-        raise ConfigError(str(error)) from None
+def _digest(settings: Json, fingerprint: str) -> str:
+    facts = [TRAINER, settings, fingerprint]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def release(
-    trainer: Trainer, parts: Parts, weights: ObjectiveWeights, releases: Path, run_id: str
-) -> None:
-    """Export, judge, describe, seal: all in a directory that appears whole or not at all."""
-    data, segments = trainer.data, trainer.segments
-    with staged_bundle(releases, run_id) as directory:
-        towers, parity = _export(trainer, directory)
-        trial = prepare_trial(
-            parts.train,
-            parts.test,
-            data.schema,
-            towers,
-            segments,
-            trainer.config.evaluation,
-        )
-        evaluation: Json = {
-            "split": {
-                "at_ms": parts.at_ms,
-                "at": iso(parts.at_ms),
-                "train_requests": len(parts.train.requests),
-                "test_requests": len(parts.test.requests),
-            },
-            "parity_max_abs_error": parity,
-            **evaluate(trial, weights),
-        }
-        card = model_card(
-            run_id=run_id,
-            log=parts.log,
-            segments=segments,
-            config=trainer.config,
-            weights=weights.as_dict(),
-            evaluation=evaluation,
-        )
-        (directory / "features.json").write_bytes(to_json(data.schema))
-        (directory / "evaluation.json").write_text(json.dumps(evaluation, indent=1) + "\n")
-        (directory / "MODEL_CARD.md").write_text(card, encoding="utf-8")
-        seal_bundle(
-            directory,
-            run_id=run_id,
-            segments=segments,
-            default_weights=weights.as_dict(),
-            certificates=trainer.progress.certificates,
-        )
-
-
-def _export(trainer: Trainer, directory: Path) -> tuple[tuple[OnnxTower, OnnxTower], float]:
-    """Both towers as files, checked against torch; the towers and the largest difference."""
-    data, model, dim = trainer.data, trainer.model, trainer.segments.dim
-    towers, worst = [], 0.0
-    for tower, features, real, name in (
-        (model.user, data.schema.user, data.requests, "user_tower.onnx"),
-        (model.item, data.schema.item, data.items, "item_tower.onnx"),
-    ):
-        logger.info("exporting %s", name)
-        export_tower(tower, features, data.schema, directory / name)
-        worst = max(worst, check_parity(tower, features, data.schema, real, directory / name))
-        towers.append(OnnxTower(directory / name, features, dim))
-    return (towers[0], towers[1]), worst
+def _costs(trainer: Trainer) -> str:
+    return json.dumps([asdict(each) for each in trainer.progress.costs], indent=1) + "\n"
 
 
 @contextmanager

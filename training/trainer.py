@@ -1,150 +1,118 @@
-"""Runs the phases of a cascade, from wherever the last checkpoint stands.
+"""Runs the phases of a method, from wherever the last checkpoint stands.
 
 Decisions
 - A step is a function of (parameters, moments, step number), so `kill -9` at any moment and the
   same command again end in the same bits as an undisturbed run, on the same kind of CPU.
 - One optimiser per phase: moments of one loss mean nothing to the next. No weight decay.
-- What ends a phase (pruning, certifying) and its checkpoint are one step to the outside: a kill in
-  between repeats them.
+- What ends a phase (pruning, certifying, copying) and its checkpoint are one step to the outside: a
+  kill in between repeats them.
+- A trained exposure model is kept in a file of its own: a run that would train the same one, bit
+  for bit, whatever its method, reads it instead. Its cost counts in both.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import time
 from pathlib import Path
 
 import torch
 
-from bundle.segments import Segments
-from training.batches import Batch, BatchPlan, Draw
-from training.cascade import Phase, phases
-from training.certificate import certify
 from training.checkpoint import (
     Arrays,
+    PhaseCost,
     Progress,
     load_checkpoint,
+    load_pretrained,
     restore_moments,
     save_checkpoint,
+    save_pretrained,
 )
-from training.config import TrainConfig
-from training.data import TrainingData
-from training.errors import ConfigError, DivergedError
-from training.model import TwoTower
-from training.objective import stage_losses
-from training.ownership import freeze_all_but
+from training.errors import DivergedError
+from training.methods.method import Method
+from training.phase import Phase, Steps
 from training.progress import ProgressReport
-from training.pruning import prune
-
-REPLAY_DRAW = 1000  # phases are numbered from 0; replay draws from a range of its own
 
 
 class Trainer:
-    """The state of one run: model, progress, checkpoint file."""
+    """The state of one run: method, progress, checkpoint file."""
 
-    def __init__(self, data: TrainingData, config: TrainConfig, checkpoint: Path) -> None:
-        config.check_widths(len(data.stages))
-        _require_positives(data)
-        self.data, self.config, self.checkpoint = data, config, checkpoint
-        self.sizes = config.segment_sizes(len(data.stages))
-        self.model = TwoTower(data.schema, config.model, config.seed)
+    def __init__(
+        self, method: Method, checkpoint: Path, *, every: int, pretrained: Path | None = None
+    ) -> None:
+        """A checkpoint `every` so many steps; `pretrained` is the exposure model's file."""
+        self.method, self.checkpoint = method, checkpoint
+        self.every, self.pretrained = every, pretrained
         self.progress = Progress()
         self._moments: Arrays = {}
         self.resumed = checkpoint.exists()
         if self.resumed:
-            self.progress, self._moments = load_checkpoint(checkpoint, self.model)
+            self.progress, self._moments = load_checkpoint(checkpoint, method)
 
     def run(self, report: ProgressReport) -> None:
-        """Train all that is left of the cascade."""
-        plan = phases(self.config, self.data.stages)
+        """Train all that is left."""
+        plan = self.method.phases()
         while self.progress.phase < len(plan):
             phase = plan[self.progress.phase]
-            self._train(phase, report)
-            self._finish(phase)
-
-    @property
-    def segments(self) -> Segments:
-        """Stages and the length each has got."""
-        return Segments(self.data.stages, self.model.segment_sizes)
+            if not self._read_pretrained(phase):
+                self._train(phase, report)
+                self._keep_pretrained(phase)
+            phase.finish()
+            self.progress.next_phase()
+            save_checkpoint(self.checkpoint, self.method, None, self.progress)
 
     def _train(self, phase: Phase, report: ProgressReport) -> None:
-        batches, replayed = self._batches(phase)
-        parameters = freeze_all_but(self.model, phase.trainable)
-        optimiser = torch.optim.Adam(parameters, lr=phase.settings.learning_rate, fused=True)
+        steps = phase.start()
+        optimiser = torch.optim.Adam(steps.parameters, lr=phase.learning_rate, fused=True)
         if self._moments:
             restore_moments(optimiser, self._moments)
             self._moments = {}
-        report.start(phase, len(batches), self.progress.step, self.progress.before)
-        while self.progress.step < len(batches):
-            batch = batches[self.progress.step]
-            again = replayed[self.progress.step % len(replayed)] if replayed is not None else None
-            loss = self._step(phase, optimiser, batch, again)
-            self.progress.step += 1
-            report.step(loss, batch.size)
-            if self.progress.step % self.config.checkpoint_every == 0:
-                save_checkpoint(self.checkpoint, self.model, optimiser, self.progress)
+        if self.progress.step == 0:
+            trainable = sum(parameter.numel() for parameter in steps.parameters)
+            self.progress.costs.append(PhaseCost(phase.name, trainable))
+        cost, began = self.progress.costs[-1], time.monotonic()
+        earlier = cost.seconds
+        report.start(phase.name, steps.count, self.progress.step, self.progress.before)
+        while self.progress.step < steps.count:
+            loss, examples = self._step(phase, steps, optimiser)
+            cost.count(examples, earlier + time.monotonic() - began)
+            report.step(loss, examples)
+            if self.progress.step % self.every == 0:
+                save_checkpoint(self.checkpoint, self.method, optimiser, self.progress)
         report.end()
 
-    def _step(
-        self,
-        phase: Phase,
-        optimiser: torch.optim.Adam,
-        batch: Batch,
-        replayed: Batch | None,
-    ) -> float:
-        margin = self.config.margin
-        losses = stage_losses(self.model, batch, phase.stage, phase.widths, margin)
-        loss = torch.stack(losses).sum()
-        if replayed is not None:
-            again = stage_losses(self.model, replayed, phase.stage - 1, phase.widths, margin)
-            loss = loss + phase.settings.replay * again[0]
+    def _step(self, phase: Phase, steps: Steps, optimiser: torch.optim.Adam) -> tuple[float, int]:
+        loss = steps.loss(self.progress.step)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch ships it untyped
+        loss.total.backward()  # type: ignore[no-untyped-call]  # torch ships it untyped
         optimiser.step()
-        return _finite(float(losses[0].detach()), phase, self.progress.step)
+        self.progress.step += 1
+        return _finite(float(loss.shown.detach()), phase, self.progress.step - 1), loss.examples
 
-    def _batches(self, phase: Phase) -> tuple[BatchPlan, BatchPlan | None]:
-        data, config, index = self.data, self.config, self.progress.phase
-        draw = Draw(config.seed, index)
-        batches = BatchPlan(data, phase.stage, phase.settings, config.sampling, draw, phase.share)
-        if phase.stage == 0 or phase.settings.replay == 0:
-            return batches, None
-        draw = Draw(config.seed, REPLAY_DRAW + index)
-        return batches, BatchPlan(data, phase.stage - 1, phase.settings, config.sampling, draw)
+    def _read_pretrained(self, phase: Phase) -> bool:
+        """Take the exposure model from its file, if this phase would train it from the start."""
+        if phase.pretrains is None or self.pretrained is None or self.progress.step > 0:
+            return False
+        if not self.pretrained.exists():
+            return False
+        cost = load_pretrained(self.pretrained, phase.pretrains)
+        self.progress.costs.append(cost)
+        self.progress.step = cost.steps
+        return True
 
-    def _finish(self, phase: Phase) -> None:
-        if phase.prunes:
-            prune(
-                self.model,
-                self.config.pruning,
-                stages=len(self.data.stages),
-                sizes=self.sizes,
-                seed=self.config.seed,
-            )
-        certificates = self.progress.certificates
-        if phase.certifies:
-            certificates.append(certify(self.model, self.data, phase.stage, certificates))
-        before = self.progress.before + self.progress.step
-        self.progress = Progress(self.progress.phase + 1, 0, before, certificates)
-        save_checkpoint(self.checkpoint, self.model, None, self.progress)
+    def _keep_pretrained(self, phase: Phase) -> None:
+        if phase.pretrains is not None and self.pretrained is not None:
+            save_pretrained(self.pretrained, phase.pretrains, self.progress.costs[-1])
 
 
 def _finite(loss: float, phase: Phase, step: int) -> float:
     if not math.isfinite(loss):
         raise DivergedError(
             f"{phase.name}: the loss is {loss} at step {step}; lower the learning rate "
-            f"(now {phase.settings.learning_rate:g}) of that stage or of recovery"
+            f"(now {phase.learning_rate:g}) of that stage or of recovery"
         )
     return loss
-
-
-def _require_positives(data: TrainingData) -> None:
-    for stage, positives in zip(data.stages, data.positives, strict=True):
-        if not len(positives):
-            raise ConfigError(
-                f"stage {stage!r} has no positives in the training part of the log: train on a "
-                "longer log, split later (split.test_share), or leave the stage out of the cascade"
-            )
 
 
 def make_deterministic(threads: int) -> None:

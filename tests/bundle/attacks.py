@@ -366,8 +366,8 @@ def index_version_from_the_future(target: Target) -> None:
 
 
 @attack("B1", errors.InvalidFieldError)
-def one_stage_only(target: Target) -> None:
-    edit(target.bundle / "bundle.json", segments=[{"stage": "exposure", "size": 16}])
+def no_stage(target: Target) -> None:
+    edit(target.bundle / "bundle.json", segments=[])
 
 
 @attack("B1", errors.InvalidFieldError)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.cascade import phases
+from training.cascade import cascade
 from training.cli import main
 from training.config import even_sizes
 from training.errors import ConfigError
@@ -61,7 +61,7 @@ def test_a_layer_narrower_than_the_cascade_is_refused():
 
 
 def test_the_cascade_trains_prunes_and_recovers_every_stage_but_the_last():
-    plan = phases(load_config(), ("exposure", "click", "conversion"))
+    plan = cascade(load_config(), ("exposure", "click", "conversion"))
     assert [phase.name for phase in plan] == [
         "exposure",
         "exposure recovery",
@@ -75,8 +75,8 @@ def test_the_cascade_trains_prunes_and_recovers_every_stage_but_the_last():
 
 def test_only_nested_recovery_trains_the_freed_units():
     names = ("exposure", "click")
-    nested = phases(load_config(), names)[1]
-    plain = phases(load_config(assignments=["recovery.nested=false"]), names)[1]
+    nested = cascade(load_config(), names)[1]
+    plain = cascade(load_config(assignments=["recovery.nested=false"]), names)[1]
     assert (list(nested.trainable), nested.widths) == ([0, 1], (1, 2))
     assert (list(plain.trainable), plain.widths) == ([0], (1,))
 

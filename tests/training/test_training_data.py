@@ -11,13 +11,15 @@ from training.data import build_training_data, log_fingerprint
 from training.encoding import fit_schema
 from training.logs.errors import LogError
 from training.logs.reader import read_log
-from training.run import split
+from training.release import split
 
 PLAIN = SamplingConfig(unknown_rate=0.0)
 
 
 def plan_of(data, stage=0, sampling=PLAIN, share=1.0, **settings):
-    return BatchPlan(data, stage, StageConfig(**settings), sampling, Draw(7, 2), share)
+    return BatchPlan(
+        data, data.positives[stage], StageConfig(**settings), sampling, Draw(7, 2), share
+    )
 
 
 def same(first, second):
@@ -100,7 +102,7 @@ def test_request_negatives_are_unexposed_candidates_of_the_same_request(data, lo
     unexposed = set(events.filter(~pl.col("exposed")).select("request_id", "item_id").iter_rows())
     items = read_log(log).items["item_id"].to_list()
     requests = read_log(log).requests["request_id"].to_list()
-    source = data.unexposed
+    source = data.positives[0].below
     for request, (start, count) in enumerate(zip(source.start_R, source.count_R, strict=True)):
         for item in source.item_C[start : start + count]:
             assert (requests[request], items[item]) in unexposed
@@ -112,7 +114,7 @@ def test_a_request_without_unexposed_candidates_gets_masked_places(data):
     batch = plan[0]
     own_BH = batch.masked_BX[:, batch.size + batch.mixed :]
     order = data.positives[0].request_P[plan._epoch_order(0)]
-    bare_B = torch.from_numpy(data.unexposed.count_R[order] == 0)
+    bare_B = torch.from_numpy(data.positives[0].below.count_R[order] == 0)
     assert torch.equal(bare_B[:, None].expand(-1, 3), own_BH)
 
 

@@ -73,7 +73,7 @@ def test_the_loss_of_a_stage_is_the_papers_sum_over_a_real_batch(model, config, 
     while model.owners <= stage:
         prune(model, config.pruning, stages=3, sizes=sizes, seed=0)
     settings = config.stage(stage, 3)
-    batch = BatchPlan(data, stage, settings, config.sampling, Draw(1, 0))[0]
+    batch = BatchPlan(data, data.positives[stage], settings, config.sampling, Draw(1, 0))[0]
     found = stage_losses(model, batch, stage, (stage + 1,), config.margin)[0]
 
     users = [segment.detach().double().numpy() for segment in model.user(batch.users)]

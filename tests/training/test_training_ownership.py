@@ -30,7 +30,7 @@ def entries_of(model, owners):
 
 def batch_of(data, config, stage):
     settings = config.stage(stage, 3)
-    return BatchPlan(data, stage, settings, config.sampling, Draw(1, 0))[0]
+    return BatchPlan(data, data.positives[stage], settings, config.sampling, Draw(1, 0))[0]
 
 
 def test_every_parameter_belongs_to_exactly_one_owner(model, config):

@@ -22,7 +22,7 @@ from bundle.towers import open_item_tower, open_user_tower
 from training.certificate import certify
 from training.cli import main
 from training.config import even_sizes
-from training.data import build_training_data
+from training.data import log_fingerprint
 from training.errors import (
     BusyError,
     CertificateError,
@@ -33,10 +33,11 @@ from training.errors import (
 )
 from training.export import check_parity, export_tower, random_inputs
 from training.logs.reader import read_log
-from training.ownership import owned_parameters
+from training.methods.registry import build_method
 from training.presets import load_config
 from training.progress import ProgressReport
-from training.run import default_weights, run_identity, train_and_release
+from training.release import default_weights
+from training.run import run_identity, train_and_release
 from training.trainer import Trainer, make_deterministic
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +53,7 @@ class StoppingReport(ProgressReport):
 
     def start(self, phase, steps, done, before):
         super().start(phase, steps, done, before)
-        self.now = self.phases[phase.name] = (before, [])
+        self.now = self.phases[phase] = (before, [])
 
     def step(self, loss, positives):
         super().step(loss, positives)
@@ -63,16 +64,19 @@ class StoppingReport(ProgressReport):
                 raise KeyboardInterrupt
 
 
+def trainer_of(data, config, checkpoint):
+    return Trainer(build_method(data, config), checkpoint, every=config.checkpoint_every)
+
+
 def parameters_of(trainer):
     return {
-        f"{name}.{owner}": entry.detach().numpy().copy()
-        for name, entries in owned_parameters(trainer.model)
-        for owner, entry in enumerate(entries)
+        name: parameter.detach().numpy().copy()
+        for name, parameter in trainer.method.network.named_parameters()
     }
 
 
 def test_a_cascade_of_five_trains_to_a_sealed_bundle(make_log, config, tmp_path):
-    bundle = train_and_release(make_log(5), tmp_path / "releases", config)
+    (bundle,) = train_and_release(make_log(5), tmp_path / "releases", config)
     assert (len(bundle.segments.names), bundle.segments.dim) == (5, 16)
     assert [each.stage for each in bundle.manifest.certificates] == list(bundle.segments.names)
     assert bundle.manifest.weights.values == (1.0,) * 5
@@ -83,25 +87,26 @@ def test_a_cascade_of_two_without_exposures_trains_to_a_sealed_bundle(make_log, 
     directory = make_log(2)
     events = pl.read_parquet(directory / "events.parquet")
     events.filter("exposed").write_parquet(directory / "events.parquet")
-    bundle = train_and_release(directory, tmp_path / "releases", config)
+    (bundle,) = train_and_release(directory, tmp_path / "releases", config)
     assert (len(bundle.segments.names), bundle.segments.dim) == (2, 16)
 
 
 def test_pruning_decides_the_segments_of_the_paper_preset(data, tmp_path):
-    trainer = Trainer(data, load_config("paper", None, TINY), tmp_path / "checkpoint.npz")
+    trainer = trainer_of(data, load_config("paper", None, TINY), tmp_path / "checkpoint.npz")
     trainer.run(StoppingReport(tmp_path))
-    assert trainer.segments.dim == 16
-    assert trainer.segments.sizes[0] < even_sizes(16, 3)[0], "τ = 0.75 leaves less than a third"
-    assert len(trainer.progress.certificates) == 3
+    sizes = trainer.method.served()[""].segments.sizes
+    assert sum(sizes) == 16
+    assert sizes[0] < even_sizes(16, 3)[0], "τ = 0.75 leaves less than a third"
+    assert len(trainer.method.certificates) == 3
 
 
 def test_a_log_whose_stage_has_no_positives_is_refused_before_training(make_log, config, tmp_path):
     directory = make_log(3)
     events = pl.read_parquet(directory / "events.parquet")
     events.with_columns(converted=pl.lit(value=False)).write_parquet(directory / "events.parquet")
-    data = build_training_data(read_log(directory), min_count=1)
     with pytest.raises(ConfigError, match="'conversion' has no positives"):
-        Trainer(data, config, tmp_path / "checkpoint.npz")
+        train_and_release(directory, tmp_path / "releases", config)
+    assert not list(tmp_path.glob("releases/.training/*/checkpoint.npz"))
 
 
 def test_weights_that_name_another_cascade_are_refused():
@@ -146,7 +151,7 @@ def test_the_same_command_again_says_that_the_run_is_released(released, log, cap
 
 def test_another_seed_is_another_run(released, log, config):
     named = [
-        run_identity(read_log(log), log, config.model_copy(update={"seed": seed}))
+        run_identity(read_log(log), log_fingerprint(log), config.model_copy(update={"seed": seed}))
         for seed in (0, 1)
     ]
     assert released.manifest.run_id == named[0] != named[1]
@@ -169,35 +174,35 @@ def test_the_released_towers_compute_what_was_trained(released, log, config, dat
 def test_an_export_that_differs_from_torch_is_refused(model, data, tmp_path):
     path, schema = tmp_path / "item_tower.onnx", data.schema
     export_tower(model.item, schema.item, schema, path)
-    assert check_parity(model.item, schema.item, schema, data.items, path) <= 1e-5
+    assert check_parity(model.item, schema.item, schema, data.items, path, dim=16) <= 1e-5
     model.item.dense[-1].biases[0].data += 1e-3
     with pytest.raises(ExportError, match="differs from torch"):
-        check_parity(model.item, schema.item, schema, data.items, path)
+        check_parity(model.item, schema.item, schema, data.items, path, dim=16)
 
 
 @pytest.mark.parametrize("stop_after", [1, 7, 8, 20, 26, 33])
 def test_a_run_stopped_at_any_step_resumes_to_the_same_bits(data, config, tmp_path, stop_after):
     make_deterministic(1)
     config = config.model_copy(update={"checkpoint_every": 3})
-    undisturbed = Trainer(data, config, tmp_path / "one.npz")
+    undisturbed = trainer_of(data, config, tmp_path / "one.npz")
     undisturbed.run(StoppingReport(tmp_path))
     with pytest.raises(KeyboardInterrupt):
-        Trainer(data, config, tmp_path / "two.npz").run(StoppingReport(tmp_path, stop_after))
-    resumed = Trainer(data, config, tmp_path / "two.npz")
+        trainer_of(data, config, tmp_path / "two.npz").run(StoppingReport(tmp_path, stop_after))
+    resumed = trainer_of(data, config, tmp_path / "two.npz")
     resumed.run(StoppingReport(tmp_path))
     expected, found = parameters_of(undisturbed), parameters_of(resumed)
     assert expected.keys() == found.keys()
     assert all(np.array_equal(expected[name], found[name]) for name in expected)
-    assert undisturbed.progress.certificates == resumed.progress.certificates
+    assert undisturbed.method.certificates == resumed.method.certificates
 
 
 def test_a_resumed_run_counts_on_where_the_run_was_stopped(data, config, tmp_path):
     undisturbed = StoppingReport(tmp_path)
-    Trainer(data, config, tmp_path / "one.npz").run(undisturbed)
+    trainer_of(data, config, tmp_path / "one.npz").run(undisturbed)
     with pytest.raises(KeyboardInterrupt):
-        Trainer(data, config, tmp_path / "two.npz").run(StoppingReport(tmp_path, 33))
+        trainer_of(data, config, tmp_path / "two.npz").run(StoppingReport(tmp_path, 33))
     resumed = StoppingReport(tmp_path)
-    Trainer(data, config, tmp_path / "two.npz").run(resumed)
+    trainer_of(data, config, tmp_path / "two.npz").run(resumed)
     assert 0 < len(resumed.phases) < len(undisturbed.phases)
     for name, (before, _) in resumed.phases.items():
         assert before == undisturbed.phases[name][0] > 0
@@ -205,7 +210,7 @@ def test_a_resumed_run_counts_on_where_the_run_was_stopped(data, config, tmp_pat
 
 def test_progress_counts_the_positives_of_a_step_not_the_batch_size(data, config, tmp_path):
     report = StoppingReport(tmp_path)
-    Trainer(data, config, tmp_path / "checkpoint.npz").run(report)
+    trainer_of(data, config, tmp_path / "checkpoint.npz").run(report)
     epochs = {"exposure": config.first.epochs, "conversion": config.last.epochs}
     for stage, name in ((0, "exposure"), (2, "conversion")):
         assert sum(report.phases[name][1]) == epochs[name] * len(data.positives[stage])
@@ -216,9 +221,9 @@ def test_replay_changes_the_last_stage_and_nothing_upstream(data, config, tmp_pa
     for replay in (0.0, 1.0):
         last = config.last.model_copy(update={"replay": replay})
         changed = config.model_copy(update={"last": last})
-        trainer = Trainer(data, changed, tmp_path / f"{replay}.npz")
+        trainer = trainer_of(data, changed, tmp_path / f"{replay}.npz")
         trainer.run(StoppingReport(tmp_path))
-        found.append(trainer.progress.certificates)
+        found.append(trainer.method.certificates)
     assert found[0][:2] == found[1][:2]
     assert found[0][2] != found[1][2]
 
@@ -231,7 +236,7 @@ def test_towers_whose_features_are_all_numbers_train_to_a_sealed_bundle(make_log
     features["user"] = [each for each in features["user"] if each["type"] == "numeric"]
     features["item"] = [each for each in features["item"] if each["type"] == "vector"]
     (directory / "log.yaml").write_text(yaml.safe_dump(spec))
-    bundle = train_and_release(directory, tmp_path / "releases", config)
+    (bundle,) = train_and_release(directory, tmp_path / "releases", config)
     assert min(bundle.segments.sizes) >= 1
     assert len(bundle.manifest.certificates) == 3
 
@@ -283,23 +288,23 @@ def test_a_damaged_checkpoint_is_named_with_the_remedy(data, config, tmp_path):
     path = tmp_path / "checkpoint.npz"
     path.write_bytes(b"PK\x03\x04 half a file")
     with pytest.raises(CheckpointError, match="delete the file to start over"):
-        Trainer(data, config, path)
+        trainer_of(data, config, path)
 
 
 def test_a_run_that_diverges_stops_and_says_where(data, tmp_path):
     config = load_config(assignments=[*TINY, "first.learning_rate=1e30"])
     with pytest.raises(DivergedError, match=r"exposure: the loss is .* lower the learning rate"):
-        Trainer(data, config, tmp_path / "checkpoint.npz").run(StoppingReport(tmp_path))
+        trainer_of(data, config, tmp_path / "checkpoint.npz").run(StoppingReport(tmp_path))
 
 
 def test_a_stage_that_changed_its_upstream_gets_no_certificate(data, config, tmp_path):
-    trainer = Trainer(data, config, tmp_path / "checkpoint.npz")
-    first = certify(trainer.model, data, 0, [])
-    assert isinstance(certify(trainer.model, data, 0, [first]), StageCertificate)
-    bias = trainer.model.item.dense[0].biases[0]
+    trainer = trainer_of(data, config, tmp_path / "checkpoint.npz")
+    first = certify(trainer.method.network, data, 0, [])
+    assert isinstance(certify(trainer.method.network, data, 0, [first]), StageCertificate)
+    bias = trainer.method.network.item.dense[0].biases[0]
     bias.data[0] = torch.nextafter(bias.data[0], torch.tensor(1.0))
     with pytest.raises(CertificateError, match="upstream stage 'exposure'"):
-        certify(trainer.model, data, 0, [first])
+        certify(trainer.method.network, data, 0, [first])
 
 
 def test_a_category_of_which_nothing_is_learnt_is_said(log, config, tmp_path, caplog):
@@ -310,7 +315,7 @@ def test_a_category_of_which_nothing_is_learnt_is_said(log, config, tmp_path, ca
 
 
 def test_two_processes_never_work_on_one_run(log, config, tmp_path):
-    work = tmp_path / ".training" / run_identity(read_log(log), log, config)
+    work = tmp_path / ".training" / run_identity(read_log(log), log_fingerprint(log), config)
     work.mkdir(parents=True)
     with (work / "lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

@@ -1,0 +1,1 @@
+"""Every method that `csmf-train --method` can train: CSMF and its rivals, one file each."""

@@ -1,0 +1,53 @@
+"""Phase 0 of every method that starts from the exposure model: the first stage, all dimensions.
+
+Decisions
+- Same data, settings and draws whatever the method, so the result is the same to the bit, and the
+  trainer keeps it for all of them.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from training.batches import Batch, BatchPlan, Draw
+from training.config import MarginConfig, TrainConfig
+from training.data import TrainingData
+from training.model import TwoTower
+from training.objective import batch_loss
+from training.phase import Phase, StepLoss, Steps
+
+NO_MARGIN = MarginConfig(form="none")
+
+
+def pretraining(network: TwoTower, data: TrainingData, config: TrainConfig) -> Phase:
+    """Train `network`, which nobody has pruned yet, on the first stage."""
+
+    def start() -> Steps:
+        draw = Draw(config.seed, 0)
+        batches = BatchPlan(data, data.positives[0], config.first, config.sampling, draw)
+        return plain_steps(batches, list(network.parameters()), network)
+
+    rate = config.first.learning_rate
+    return Phase(data.stages[0], rate, start, pretrains=network)
+
+
+def plain_steps(batches: BatchPlan, parameters: list[nn.Parameter], network: TwoTower) -> Steps:
+    """Steps of plain sampled softmax over all dimensions."""
+
+    def loss(step: int) -> StepLoss:
+        batch = batches[step]
+        total = plain_loss(network, batch)
+        return StepLoss(total, total, batch.size)
+
+    return Steps(len(batches), parameters, loss)
+
+
+def plain_loss(
+    network: TwoTower,
+    batch: Batch,
+    delta_BX: Tensor | None = None,
+    margin: MarginConfig = NO_MARGIN,
+) -> Tensor:
+    """Eq. 6 for one vector without segments."""
+    users, items = network.user(batch.users), network.item(batch.items)
+    return batch_loss(users, items, batch, delta_BX, margin)
