@@ -43,6 +43,7 @@ def model_card(
                 _segments(segments, weights),
                 _data(log, evaluation),
                 _quality(evaluation),
+                _recommended(evaluation),
                 LIMITS,
                 "## Configuration",
                 f"```yaml\n{yaml.safe_dump(config.model_dump(), sort_keys=False)}```",
@@ -71,15 +72,15 @@ def _data(log: Log, evaluation: Json) -> str:
         f"Log `{log.spec.name}`: {len(log.requests):,} requests, {len(log.items):,} items, "
         f"{log.report.set_aside:,} events set aside as irregular.{notes}\n\n"
         f"Trained on the {split['train_requests']:,} requests before {split['at']}, judged on "
-        f"the {split['test_requests']:,} from then on."
+        f"the last {1 - evaluation['validation_share']:.0%} of the {split['test_requests']:,} from "
+        "then on."
     )
     return _table("Data", "| stage | positives |", counts) + "\n\n" + text
 
 
 def _quality(evaluation: Json) -> str:
     stages = list(evaluation["objectives"])
-    k = max(int(name.split("@")[1]) for name in _metrics(evaluation, "fused", stages[0]))
-    shown = f"recall@{50 if 'recall@50' in _metrics(evaluation, 'fused', stages[0]) else k}"
+    shown = next(iter(_metrics(evaluation, "fused", stages[0])))  # recall at the shortest K
     rows = [
         f"| {name} | "
         + " | ".join(f"{_metrics(evaluation, name, stage)[shown]['macro']:.3f}" for stage in stages)
@@ -94,8 +95,31 @@ def _quality(evaluation: Json) -> str:
     return (
         _table(f"Quality: {shown}, macro, over all items", header, rows)
         + f"\n\nPositives on items that training saw exposed: {coverage}. All figures, macro and "
-        "micro, with and without new items, are in evaluation.json."
+        "micro, for seen and new items and for new users, are in evaluation.json."
     )
+
+
+def _recommended(evaluation: Json) -> str:
+    """Weights by goal, with the recall that they reach on requests they were not chosen on."""
+    if "not_recommended" in evaluation:
+        return f"## Recommended weights\n\nNone: {evaluation['not_recommended']}."
+    stages = list(evaluation["objectives"])
+    rows = []
+    for each in evaluation["recommended"].values():
+        weights = ", ".join(f"{weight:g}" for weight in each["weights"].values())
+        recall = " | ".join(_number(each["test"][stage]) for stage in stages)
+        rows.append(f"| {each['goal']} | ⟨{weights}⟩ | {recall} |")
+    header = "| goal | weights | " + " | ".join(stages) + " |"
+    share = evaluation["validation_share"]
+    return (
+        _table("Recommended weights", header, rows)
+        + f"\n\nChosen by {evaluation['chosen_by']}, macro, on the first {share:.0%} of the later "
+        "requests; the figures are of the rest. The whole front is in evaluation.json."
+    )
+
+
+def _number(figure: float | None) -> str:
+    return "–" if figure is None else f"{figure:.3f}"
 
 
 def _metrics(evaluation: Json, name: str, stage: str) -> Json:

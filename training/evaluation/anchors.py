@@ -13,17 +13,17 @@ Dimension letters: Q queries, K ranks, N items.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from training.evaluation.lists import chain_lists
+from training.evaluation.metrics import Rows
 from training.logs.reader import Log
 
-Rows = NDArray[np.int64]
 Ranked = Sequence[int]  # item rows, best first
 NEIGHBOURS = 200  # kept per item by co-occurrence
 
@@ -60,12 +60,6 @@ def count_past(train: Log, context: str | None, recent: str | None) -> Past:
         together=_together(train, rows, recent) if recent else {},
         item_rows=rows,
     )
-
-
-def chain_lists(lists: Iterable[Iterable[int]], length: int, absent: int) -> list[int]:
-    """The first `length` different rows of the lists in turn, padded with `absent`."""
-    found = list(islice(dict.fromkeys(chain.from_iterable(lists)), length))
-    return found + [absent] * (length - len(found))
 
 
 def _counted_events(train: Log, context: str | None) -> pl.DataFrame:

@@ -2,13 +2,13 @@
 
 Decisions
 - One run, one split, one set of queries and one measure for all rows; the split is the one the
-  bundle was trained on.
+  bundle was trained on, and all page views of the test side are judged.
 - A context filter keeps what was exposed in the training part under the query's value, as a filter
   on a well-kept item attribute would. What it leaves empty is filled from the unfiltered list.
 - The ceiling rows say what no list of that kind can exceed: the share of positives that were among
   the filter's candidates, or among the user's own recent items.
 
-Dimension letters: Q queries, K ranks, M vector dims, P positives.
+Dimension letters: Q queries, J those with a positive, K ranks, M vector dims, P positives.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bundle.files import write_atomically
 from bundle.scoring import exact_top_k, scale_query
@@ -25,12 +24,13 @@ from bundle.store import read_bundle
 from bundle.weights import ObjectiveWeights
 from training.errors import ConfigError
 from training.evaluation.anchors import Anchors, Ranked, count_past
-from training.evaluation.metrics import Relevant, Rows
-from training.evaluation.sweep import open_judged
-from training.evaluation.trial import Trial, alone_weights
+from training.evaluation.metrics import Floats, Relevant, Rows
+from training.evaluation.trial import Trial, reopen
+from training.evaluation.vectors import alone_weights
 from training.logs.reader import Log
 
 NORMAL_95 = 1.96
+SIDES = ("all", "seen_items")
 NOTHING = "–"  # no positives to average over
 
 
@@ -39,12 +39,12 @@ def compare(
 ) -> str:
     """Judge the release and the anchors; write the table to `out` and return it."""
     bundle = read_bundle(release)
-    judged = open_judged(bundle, log, k, max_requests=None)
-    _check_feature(judged.test, "--context", context, "categorical")
-    _check_feature(judged.test, "--recent", recent, "sequence")
-    trial = judged.trial
+    judged = reopen(bundle, log, k)
+    _check_feature(judged.later, "--context", context, "categorical")
+    _check_feature(judged.later, "--recent", recent, "sequence")
+    trial = judged.test
     past = count_past(judged.train, context, recent)
-    requests = judged.test.requests[trial.request_rows_Q]
+    requests = judged.later.requests[trial.questions.request_rows_Q]
     anchors = Anchors.of(past, requests, context, recent, k)
     lists = anchors.lists(len(requests)) | _model_lists(trial, anchors, bundle.manifest.weights)
     table = _table(trial, anchors, lists)
@@ -66,10 +66,10 @@ def _check_feature(log: Log, option: str, feature: str | None, type_: str) -> No
 
 def _model_lists(trial: Trial, anchors: Anchors, default: ObjectiveWeights) -> dict[str, Rows]:
     """The released model's lists: alone, within the context, and after the user's own items."""
-    stages, queries = default.stages, len(trial.users_QM)
+    stages, queries, k = default.stages, len(trial.questions), anchors.length
     settings = {f"CSMF, {stage} score": alone_weights(stage, stages) for stage in stages}
     settings["CSMF, fused"] = default
-    lists = {name: trial.rank(weights) for name, weights in settings.items()}
+    lists = {name: trial.vectors.rank(weights, k) for name, weights in settings.items()}
     if anchors.contexts_Q:
         for name, weights in settings.items():
             within, anywhere = _within_context(trial, anchors, weights), lists[name].__getitem__
@@ -86,13 +86,14 @@ def _within_context(
     trial: Trial, anchors: Anchors, weights: ObjectiveWeights
 ) -> Callable[[int], Ranked]:
     """Exact search among the items of a query's context."""
-    queries_QM = scale_query(trial.users_QM, weights.as_array(), trial.segments)
+    vectors = trial.vectors
+    queries_QM = scale_query(vectors.users_QM, weights.as_array(), vectors.segments)
 
     def search(query: int) -> Ranked:
         rows = np.asarray(anchors.here(query), np.int64)
         if not len(rows):
             return ()
-        best_1K, _ = exact_top_k(queries_QM[query][None], trial.items_NM[rows], anchors.length)
+        best_1K, _ = exact_top_k(queries_QM[query][None], vectors.items_NM[rows], anchors.length)
         found: list[int] = rows[best_1K[0]].tolist()
         return found
 
@@ -102,8 +103,8 @@ def _within_context(
 def _table(trial: Trial, anchors: Anchors, lists: dict[str, Rows]) -> str:
     """Markdown: one row per list, one pair of columns per objective and set of positives."""
     k = anchors.length
-    sides = [(stage, side) for stage in trial.objectives for side in ("all", "seen")]
-    head = [f"{stage}, {side} items" for stage, side in sides]
+    sides = [(stage, side) for stage in trial.questions.objectives for side in SIDES]
+    head = [f"{stage}, {side.removesuffix('_items')} items" for stage, side in sides]
     lines = [
         f"Recall@{k} ± half its 95 % interval / nDCG@{k}, means over page views.",
         "",
@@ -114,20 +115,20 @@ def _table(trial: Trial, anchors: Anchors, lists: dict[str, Rows]) -> str:
     for name, reachable in _ceilings(trial, anchors).items():
         lines.append(_row(name, [reachable(_relevant(trial, *side)) for side in sides]))
     for name, ranked_QK in lists.items():
-        metrics = trial.measure(ranked_QK)
+        metrics = trial.questions.measure(ranked_QK)
         cells = []
         for stage, side in sides:
-            relevant = _relevant(trial, stage, side)
-            ndcg = metrics[stage]["all" if side == "all" else "seen_items"][f"ndcg@{k}"]["macro"]
-            recall_Q = _recall_per_query(ranked_QK, relevant)
-            cells.append(f"{_mean(recall_Q)} / {ndcg:.3f}" if len(recall_Q) else NOTHING)
+            ndcg = metrics[stage][side][f"ndcg@{k}"]["macro"]
+            recall_Q = trial.questions.recall(ranked_QK, stage, k, side)
+            recall_J = recall_Q[~np.isnan(recall_Q)]
+            cells.append(f"{_mean(recall_J)} / {ndcg:.3f}" if len(recall_J) else NOTHING)
         lines.append(_row(name, cells))
     return "\n".join(lines) + "\n"
 
 
-def _mean(recall_Q: NDArray[np.float64]) -> str:
-    half = NORMAL_95 * recall_Q.std() / len(recall_Q) ** 0.5
-    return f"{recall_Q.mean():.3f} ± {half:.3f}"
+def _mean(recall_J: Floats) -> str:
+    half = NORMAL_95 * recall_J.std() / len(recall_J) ** 0.5
+    return f"{recall_J.mean():.3f} ± {half:.3f}"
 
 
 def _row(name: str, cells: Sequence[str]) -> str:
@@ -135,8 +136,8 @@ def _row(name: str, cells: Sequence[str]) -> str:
 
 
 def _relevant(trial: Trial, stage: str, side: str) -> Relevant:
-    objective = trial.objectives[stage]
-    return objective.relevant if side == "all" else objective.relevant.only(objective.seen_P)
+    objective = trial.questions.objectives[stage]
+    return objective.relevant.only(objective.slices[side])
 
 
 def _counts(relevant: Relevant) -> str:
@@ -147,7 +148,7 @@ def _ceilings(trial: Trial, anchors: Anchors) -> dict[str, Callable[[Relevant], 
     """Share of positives among these items: no list confined to them can have more recall."""
 
     def share(items: Callable[[int], Ranked]) -> Callable[[Relevant], str]:
-        sets = [set(items(query)) for query in range(len(trial.users_QM))]
+        sets = [set(items(query)) for query in range(len(trial.questions))]
 
         def cell(relevant: Relevant) -> str:
             pairs = zip(relevant.query_P.tolist(), relevant.item_P.tolist(), strict=True)
@@ -162,10 +163,3 @@ def _ceilings(trial: Trial, anchors: Anchors) -> dict[str, Callable[[Relevant], 
     if anchors.histories_Q:
         ceilings["ceiling of recent alone"] = share(anchors.own)
     return ceilings
-
-
-def _recall_per_query(ranked_QK: Rows, relevant: Relevant) -> NDArray[np.float64]:
-    positives_Q = np.bincount(relevant.query_P, minlength=len(ranked_QK))
-    judged = positives_Q > 0
-    recall_Q: NDArray[np.float64] = relevant.hits(ranked_QK)[judged].sum(1) / positives_Q[judged]
-    return recall_Q

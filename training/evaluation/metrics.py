@@ -4,6 +4,7 @@ Decisions
 - Macro is the mean over queries, micro pools all positives: `Σ hits / Σ positives` for recall,
   `Σ DCG / Σ ideal DCG` for nDCG. A log with a few long sessions shows in their difference.
 - Relevance is binary; the ideal list is as long as the query's positives or K, whichever is less.
+- A list is searched once: the place of each positive in it gives every metric, K and slice.
 
 Dimension letters: Q queries, K ranks, P (query, item) positives.
 """
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
+Marks = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
@@ -27,33 +29,47 @@ class Relevant:
     query_P: Rows
     item_P: Rows
 
-    def only(self, keep_P: NDArray[np.bool_]) -> Relevant:
+    def only(self, keep_P: Marks) -> Relevant:
         """The marked pairs."""
         return Relevant(self.query_P[keep_P], self.item_P[keep_P])
 
-    def hits(self, ranked_QK: Rows) -> NDArray[np.bool_]:
-        """[Q, K] where the ranked item is a positive of the query."""
-        stride = int(max(self.item_P.max(initial=0), ranked_QK.max(initial=0))) + 1
-        queries_Q1 = np.arange(len(ranked_QK))[:, None]
-        return np.isin(queries_Q1 * stride + ranked_QK, self.query_P * stride + self.item_P)
+    def places(self, ranked_QK: Rows) -> Rows:
+        """[P] the place, from 0, of each positive in its query's list; K if it is not there."""
+        at_PK = ranked_QK[self.query_P] == self.item_P[:, None]
+        place_P: Rows = np.where(at_PK.any(axis=1), at_PK.argmax(axis=1), ranked_QK.shape[1])
+        return place_P
 
 
 Metrics = dict[str, dict[str, float]]
 
 
-def ranking_metrics(ranked_QK: Rows, relevant: Relevant, ks: Sequence[int]) -> Metrics:
-    """`{"recall@10": {"macro": …, "micro": …}, "ndcg@10": …}` over queries with a positive."""
-    positives_Q = np.bincount(relevant.query_P, minlength=len(ranked_QK))
+def ranking_metrics(query_P: Rows, place_P: Rows, ks: Sequence[int]) -> Metrics:
+    """`{"recall@50": {"macro": …, "micro": …}, "ndcg@50": …}` over queries with a positive.
+
+    `place_P` as `Relevant.places` has it, of lists at least max(ks) long, or of the catalogue's
+    length: a place of k and more is not in the first k.
+    """
+    positives_Q = np.bincount(query_P)
     judged = positives_Q > 0
-    hits_QK, positives_Q = relevant.hits(ranked_QK)[judged], positives_Q[judged]
     metrics: Metrics = {}
     for k in ks:
-        metrics[f"recall@{k}"] = _means(hits_QK[:, :k].sum(axis=1), positives_Q)
         discounts_K = 1.0 / np.log2(np.arange(2, k + 2))
+        found_P = place_P < k
+        gain_P = np.where(found_P, discounts_K[np.minimum(place_P, k - 1)], 0.0)
         ideal_Q = np.concatenate([[0.0], np.cumsum(discounts_K)])[np.minimum(positives_Q, k)]
-        gain_Q = hits_QK[:, :k] @ discounts_K[: hits_QK.shape[1]]
-        metrics[f"ndcg@{k}"] = _means(gain_Q, ideal_Q)
+        hits_Q, gain_Q = np.bincount(query_P, found_P), np.bincount(query_P, gain_P)
+        metrics[f"recall@{k}"] = _means(hits_Q[judged], positives_Q[judged])
+        metrics[f"ndcg@{k}"] = _means(gain_Q[judged], ideal_Q[judged])
     return metrics
+
+
+def recall_per_query(query_P: Rows, found_P: Marks, queries: int) -> Floats:
+    """[Q] share of each query's positives that were found; NaN for a query without any."""
+    positives_Q = np.bincount(query_P, minlength=queries)
+    hits_Q = np.bincount(query_P, found_P, minlength=queries)
+    recall_Q = np.full(queries, np.nan)
+    np.divide(hits_Q, positives_Q, out=recall_Q, where=positives_Q > 0)
+    return recall_Q
 
 
 def _means(reached_Q: NDArray[np.generic], possible_Q: NDArray[np.generic]) -> dict[str, float]:

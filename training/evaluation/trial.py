@@ -1,193 +1,123 @@
-"""Judges the towers that will be served: ONNX, exact search, the whole catalogue, the later log.
+"""One bundle before the questions of one side of the later log.
+
+    validation, test = open_trials(train, later, towers, config.evaluation)
+    test.judge(weights)                              all metrics of one fused list
+    validation.recalls(weight_grid(stages), 50)      many lists, one figure
 
 Decisions
-- A query is a request of the later part of the log with at least one positive of the objective.
-- Each list is judged on each objective: the stages' own scores s_t, and the fused score of Eq. 8.
-- Items that training never saw exposed can hardly be found. Every figure is given over all
-  positives and over those on seen items, with the share that these are (`item_coverage`).
+- A released bundle is judged again on the log that it was judged on, cut where it was cut then; its
+  `evaluation.json` says where. Another log is refused.
 - No torch: whoever has a bundle and a log can repeat the figures.
 
-Dimension letters: Q queries, N items, M vector dims, K ranks, P positives, S stages.
+Dimension letters: L lists, O objectives, Q queries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bundle.features import FeatureSchema
-from bundle.scoring import Floats, exact_top_k, scale_query
-from bundle.segments import Segments
-from bundle.towers import Tower
+from bundle.store import Bundle
 from bundle.weights import ObjectiveWeights
 from training.config import EvaluationConfig
-from training.encoding import encode_items, encode_requests
-from training.evaluation.metrics import Relevant, Rows, ranking_metrics
-from training.logs.reader import Log
+from training.errors import ConfigError
+from training.evaluation.metrics import Floats, recall_per_query
+from training.evaluation.questions import Questions, ask
+from training.evaluation.vectors import TwoTowers, Vectors, embed
+from training.logs.reader import Log, read_log
+from training.logs.split import split_log
 
 Json = dict[str, Any]
-EMBED_ROWS, SEARCH_ROWS = 1024, 256
-
-
-@dataclass(frozen=True)
-class Objective:
-    """One objective's positives among the queries, and which of them are on seen items."""
-
-    relevant: Relevant
-    seen_P: NDArray[np.bool_]
-
-    def summary(self) -> Json:
-        """Counts and coverage."""
-        return {
-            "requests": len(np.unique(self.relevant.query_P)),
-            "positives": len(self.seen_P),
-            "item_coverage": round(float(self.seen_P.mean()), 6) if len(self.seen_P) else 0.0,
-        }
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Everything needed to judge any weights: vectors and positives."""
+    """Questions, and the vectors that answer them under any weights."""
 
-    segments: Segments
-    request_rows_Q: Rows  # of the later log
-    users_QM: Floats
-    items_NM: Floats
-    objectives: dict[str, Objective]
-    ks: tuple[int, ...]
+    questions: Questions
+    vectors: Vectors
 
-    def judge(self, weights: ObjectiveWeights, *, covered: bool = True) -> Json:
-        """Metrics of the list fused with `weights`, per objective."""
-        return self.measure(self.rank(weights), covered=covered)
+    def judge(self, weights: ObjectiveWeights) -> Json:
+        """All metrics of the list fused with `weights`, by objective and slice."""
+        return self.questions.measure(self.vectors.rank(weights, self.questions.ks[-1]))
 
-    def rank(self, weights: ObjectiveWeights) -> Rows:
-        """[Q, K] item rows of the lists fused with `weights`, best first."""
-        queries_QM = scale_query(self.users_QM, weights.as_array(), self.segments)
-        return np.concatenate(
-            [
-                exact_top_k(queries_QM[start : start + SEARCH_ROWS], self.items_NM, self.ks[-1])[0]
-                for start in range(0, len(queries_QM), SEARCH_ROWS)
-            ]
+    def recall(self, settings: Sequence[ObjectiveWeights], k: int) -> Floats:
+        """[L, O, Q] recall@k of each list, per objective and query; NaN where nothing is wanted."""
+        wanted = [each.relevant for each in self.questions.objectives.values()]
+        recall_LOQ = np.empty((len(settings), len(wanted), len(self.questions)))
+        for row, weights in enumerate(settings):
+            for column, found_P in enumerate(self.vectors.finds(weights, k, wanted)):
+                query_P = wanted[column].query_P
+                recall_LOQ[row, column] = recall_per_query(query_P, found_P, len(self.questions))
+        return recall_LOQ
+
+    def recalls(self, settings: Sequence[ObjectiveWeights], k: int) -> Floats:
+        """[L, O] macro recall@k; NaN for an objective without a positive."""
+        recall_LOQ = self.recall(settings, k)
+        judged_O = (~np.isnan(recall_LOQ[:1])).sum(axis=(0, 2))
+        with np.errstate(invalid="ignore"):
+            recall_LO: Floats = np.nansum(recall_LOQ, axis=2) / judged_O
+        return recall_LO
+
+
+def open_trials(
+    train: Log, later: Log, towers: TwoTowers, config: EvaluationConfig
+) -> tuple[Trial, Trial]:
+    """The validation side and the test side. Raises ConfigError if there is nothing to report."""
+    sides = ask(train, later, config)
+    asked = (sides.validation, sides.test)
+    vectors = embed(towers, later, *(each.request_rows_Q for each in asked))
+    validation, test = (Trial(*pair) for pair in zip(asked, vectors, strict=True))
+    return validation, test
+
+
+@dataclass(frozen=True)
+class Reopened:
+    """A release, both parts of its log, and its trials."""
+
+    train: Log
+    later: Log
+    validation: Trial
+    test: Trial
+
+
+def reopen(
+    bundle: Bundle,
+    log_directory: Path,
+    k: int,
+    *,
+    max_requests: int | None = None,
+    validation_share: float | None = None,
+) -> Reopened:
+    """The bundle's towers before the part of the log that it was judged on.
+
+    `max_requests` are judged per side and objective, all with None; the sides are those of the
+    release unless `validation_share` says otherwise. Raises ConfigError on another log.
+    """
+    evaluation = json.loads((bundle.directory / "evaluation.json").read_text(encoding="utf-8"))
+    train, later = _parts(bundle.manifest.run_id, evaluation, log_directory)
+    share = evaluation.get("validation_share", 0.0)
+    config = EvaluationConfig(
+        ks=[k],
+        max_requests=max_requests or len(later.requests),
+        validation_share=share if validation_share is None else validation_share,
+    )
+    return Reopened(train, later, *open_trials(train, later, TwoTowers.of(bundle), config))
+
+
+def _parts(run_id: str, evaluation: Json, log_directory: Path) -> tuple[Log, Log]:
+    log, split, stages = read_log(log_directory), evaluation["split"], [*evaluation["objectives"]]
+    train, later = split_log(log, split["at_ms"])
+    found = ([*log.spec.stages], len(train.requests), len(later.requests))
+    if found != (stages, split["train_requests"], split["test_requests"]):
+        raise ConfigError(
+            f"--log: expected the log that {run_id} was trained on ({', '.join(stages)}; "
+            f"{split['train_requests']} requests before {split['at']}, {split['test_requests']} "
+            f"after); {log_directory} is another"
         )
-
-    def measure(self, ranked_QK: Rows, *, covered: bool = True) -> Json:
-        """Metrics of any lists, per objective; a row outside the catalogue is an empty place."""
-        result: Json = {}
-        for stage, objective in self.objectives.items():
-            result[stage] = {"all": ranking_metrics(ranked_QK, objective.relevant, self.ks)}
-            if covered:
-                seen = objective.relevant.only(objective.seen_P)
-                result[stage]["seen_items"] = ranking_metrics(ranked_QK, seen, self.ks)
-        return result
-
-
-def prepare_trial(
-    train: Log,
-    test: Log,
-    schema: FeatureSchema,
-    towers: tuple[Tower, Tower],
-    segments: Segments,
-    config: EvaluationConfig,
-) -> Trial:
-    """Choose the queries, embed them and the catalogue."""
-    request_rows, objectives = _queries(train, test, segments.names, config.max_requests)
-    users = encode_requests(test, schema, request_rows)
-    items = encode_items(test, schema)
-    return Trial(
-        segments=segments,
-        request_rows_Q=request_rows,
-        users_QM=_embed(towers[0], users.arrays),
-        items_NM=_embed(towers[1], items.arrays),
-        objectives=objectives,
-        ks=tuple(config.ks),
-    )
-
-
-def evaluate(trial: Trial, default: ObjectiveWeights) -> Json:
-    """The figures of evaluation.json: each stage's own list, the fused list, a walk of weights."""
-    stages = trial.segments.names
-    alone = {stage: alone_weights(stage, stages) for stage in stages}
-    return {
-        "catalogue_items": len(trial.items_NM),
-        "objectives": {name: each.summary() for name, each in trial.objectives.items()},
-        "lists": {
-            **{f"{stage} score": trial.judge(weights) for stage, weights in alone.items()},
-            "fused": trial.judge(default),
-        },
-        "walk": walk(trial, steps=4),
-    }
-
-
-def alone_weights(stage: str, stages: Sequence[str]) -> ObjectiveWeights:
-    """The weights under which the served score is one stage's own."""
-    return ObjectiveWeights.parse({each: float(each == stage) for each in stages}, stages)
-
-
-def walk(trial: Trial, steps: int) -> list[Json]:
-    """Fused lists on the way from each stage's own score to the next one's, `steps` to a leg."""
-    return [
-        {"weights": weights.as_dict(), "objectives": trial.judge(weights, covered=False)}
-        for weights in weight_walk(trial.segments.names, steps)
-    ]
-
-
-def weight_walk(stages: Sequence[str], steps: int) -> list[ObjectiveWeights]:
-    """Weights (1, 0, 0) → (0, 1, 0) → (0, 0, 1), linearly; both ends of every leg are included."""
-    eye_SS = np.eye(len(stages))
-    points = [
-        (1 - step / steps) * eye_SS[leg] + step / steps * eye_SS[leg + 1]
-        for leg in range(len(stages) - 1)
-        for step in range(steps)
-    ]
-    return [
-        ObjectiveWeights.parse(dict(zip(stages, map(float, point.round(6)), strict=True)), stages)
-        for point in [*points, eye_SS[-1]]
-    ]
-
-
-def _queries(
-    train: Log, test: Log, stages: Sequence[str], limit: int
-) -> tuple[NDArray[np.int64], dict[str, Objective]]:
-    """Rows of the requests to judge, and each objective's positives as (query, item) rows."""
-    seen_N = test.items["item_id"].is_in(
-        train.events.filter(train.spec.stage_columns[0])["item_id"].unique().implode()
-    )
-    events = (
-        test.events.join(
-            test.requests.select("request_id").with_row_index("request"), on="request_id"
-        )
-        .join(test.items.select("item_id").with_row_index("item"), on="item_id")
-        .sort("request", "item")
-    )
-    pairs = {
-        stage: events.filter(column).select("request", "item").to_numpy().astype(np.int64)
-        for stage, column in zip(stages, test.spec.stage_columns, strict=True)
-    }
-    chosen = {stage: _spread(np.unique(rows_P2[:, 0]), limit) for stage, rows_P2 in pairs.items()}
-    request_rows = np.unique(np.concatenate(list(chosen.values())))
-    objectives = {}
-    for stage, rows_P2 in pairs.items():
-        kept_P2 = rows_P2[np.isin(rows_P2[:, 0], chosen[stage])]
-        relevant = Relevant(np.searchsorted(request_rows, kept_P2[:, 0]), kept_P2[:, 1])
-        objectives[stage] = Objective(relevant, seen_N.to_numpy()[relevant.item_P])
-    return request_rows, objectives
-
-
-def _spread(rows: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
-    """At most `limit` of the rows, evenly spread."""
-    if len(rows) <= limit:
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, limit).astype(np.int64)]
-
-
-def _embed(tower: Tower, arrays: Mapping[str, NDArray[Any]]) -> Floats:
-    rows = len(next(iter(arrays.values())))
-    parts = [
-        tower.embed({name: each[start : start + EMBED_ROWS] for name, each in arrays.items()})
-        for start in range(0, rows, EMBED_ROWS)
-    ]
-    return np.concatenate(parts)
+    return train, later

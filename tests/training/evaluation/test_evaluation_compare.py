@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from training.cli import main
-from training.evaluation.anchors import Anchors, chain_lists, count_past
+from training.evaluation.anchors import Anchors, count_past
+from training.evaluation.lists import chain_lists
 from training.logs.integrity import IntegrityReport
 from training.logs.reader import Log
 from training.logs.spec import load_spec

@@ -1,4 +1,4 @@
-"""The figures of a bundle, recounted from the log by hand."""
+"""A released bundle before the questions, recounted from the log by hand."""
 
 import json
 
@@ -6,9 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from training.evaluation.sweep import open_judged
+from bundle.weights import ObjectiveWeights
+from training.evaluation.trial import reopen
 from training.logs.reader import read_log
-from training.logs.split import split_log
+
+PAPERS = {"exposure": 1.0, "click": 1.8, "conversion": 1.2}
 
 
 @pytest.fixture(scope="module")
@@ -17,43 +19,44 @@ def evaluation(released):
 
 
 @pytest.fixture(scope="module")
-def parts(log, evaluation):
-    return split_log(read_log(log), evaluation["split"]["at_ms"])
-
-
-@pytest.mark.parametrize("stage", ["exposure", "click", "conversion"])
-def test_coverage_is_the_share_of_positives_on_items_that_training_saw(parts, evaluation, stage):
-    train, test = parts
-    column = dict(zip(train.spec.stages, train.spec.stage_columns, strict=True))[stage]
-    seen = set(train.events.filter("exposed")["item_id"])
-    items = test.events.filter(column)["item_id"].to_list()
-    expected = sum(item in seen for item in items) / len(items)
-    counted = evaluation["objectives"][stage]
-    assert counted["item_coverage"] == pytest.approx(expected, abs=1e-6)
-    assert counted["positives"] == len(items)
+def reopened(released, log):
+    return reopen(released, log, 10)
 
 
 def test_the_fused_list_of_a_request_is_the_weighted_sum_over_the_whole_catalogue(
-    released, log, parts, evaluation
+    released, log, reopened, evaluation
 ):
     """Recall of clicks at 10, with every score computed and every list sorted in full."""
-    trial = open_judged(released, log, 10).trial
-    _, test = parts
-    scores_QN = np.zeros((len(trial.users_QM), len(trial.items_NM)))
-    for weight, end in zip((1.0, 1.8, 1.2), released.segments.ends, strict=True):
-        scores_QN += weight * (trial.users_QM[:, :end] @ trial.items_NM[:, :end].T)
-    item_ids = test.items["item_id"].to_numpy()
-    request_ids = test.requests["request_id"].to_numpy()[trial.request_rows_Q]
-    clicked = test.events.filter("clicked").group_by("request_id").agg(pl.col("item_id"))
+    users_QM, items_NM = reopened.test.vectors.users_QM, reopened.test.vectors.items_NM
+    scores_QN = np.zeros((len(users_QM), len(items_NM)))
+    for weight, end in zip(PAPERS.values(), released.segments.ends, strict=True):
+        scores_QN += weight * (users_QM[:, :end] @ items_NM[:, :end].T)
+    whole = read_log(log)
+    item_ids = whole.items["item_id"].to_numpy()
+    later = whole.requests.filter(pl.col("ts") >= evaluation["split"]["at_ms"])
+    test = later.sort("ts", "request_id")[round(0.33 * len(later)) :]
+    clicked = whole.events.filter("clicked").join(test, on="request_id", how="semi")
+    asked = reopened.later.requests["request_id"].to_numpy()
+    queries = asked[reopened.test.questions.request_rows_Q].tolist()
     recalls = []
-    for request, wanted in clicked.iter_rows():
-        (query,) = np.flatnonzero(request_ids == request)
-        best = set(item_ids[np.argsort(-scores_QN[query])[:10]])
+    for request, wanted in clicked.group_by("request_id").agg("item_id").iter_rows():
+        best = set(item_ids[np.argsort(-scores_QN[queries.index(request)])[:10]])
         recalls.append(len(best & set(wanted)) / len(wanted))
     found = evaluation["lists"]["fused"]["click"]["all"]["recall@10"]["macro"]
     assert found == pytest.approx(np.mean(recalls), abs=1e-6)
 
 
-def test_every_list_is_judged_with_and_without_what_training_never_saw(evaluation):
-    for judged in evaluation["lists"].values():
-        assert judged["click"]["seen_items"].keys() == judged["click"]["all"].keys()
+def test_recall_of_many_lists_is_that_of_each_list_judged_alone(reopened):
+    trial = reopened.test
+    weights = ObjectiveWeights.parse(PAPERS, tuple(PAPERS))
+    (recall_O,) = trial.recalls([weights], 10)
+    judged = trial.judge(weights)
+    expected = [judged[stage]["all"]["recall@10"]["macro"] for stage in PAPERS]
+    np.testing.assert_allclose(recall_O, expected, atol=1e-6)
+
+
+def test_all_requests_of_a_side_are_judged_unless_there_is_a_limit(released, log, reopened):
+    assert len(reopened.test.questions) > 10
+    limited = reopen(released, log, 10, max_requests=2).test
+    counts = [each.summary()["requests"] for each in limited.questions.objectives.values()]
+    assert max(counts) == 2

@@ -1,0 +1,68 @@
+"""Vectors and the lists they rank; models fused; lists merged."""
+
+import numpy as np
+import pytest
+
+from bundle.segments import Segments
+from bundle.weights import ObjectiveWeights
+from training.evaluation.lists import merge_lists
+from training.evaluation.metrics import Relevant
+from training.evaluation.vectors import FUSED, Vectors, alone_weights, fuse
+
+STAGES = ("click", "conversion")
+WEIGHTS = ObjectiveWeights.parse({"click": 1.0, "conversion": 0.5}, STAGES)
+
+
+def random_vectors(seed, dim=8):
+    rng = np.random.default_rng(seed)
+    users_QM, items_NM = rng.normal(size=(300, dim)), rng.normal(size=(70, dim))
+    return Vectors(Segments(STAGES, (5, dim - 5)), users_QM.astype("f"), items_NM.astype("f"))
+
+
+def random_positives(seed):
+    return Relevant(*np.nonzero(np.random.default_rng(seed).random((300, 70)) < 0.1))
+
+
+@pytest.mark.parametrize("k", [1, 10, 70, 500])
+def test_what_is_found_is_what_stands_in_the_list(k, monkeypatch):
+    monkeypatch.setattr("training.evaluation.vectors.LOOK_SCORES", 70 * 20)  # blocks of 20
+    vectors, wanted = random_vectors(0), [random_positives(1), random_positives(2)]
+    ranked_QK = vectors.rank(WEIGHTS, k)
+    for relevant, found_P in zip(wanted, vectors.finds(WEIGHTS, k, wanted), strict=True):
+        np.testing.assert_array_equal(found_P, relevant.places(ranked_QK) < k)
+
+
+def test_of_equal_items_as_many_are_found_as_the_list_has_room_for():
+    items_NM = np.ones((70, 8), np.float32)
+    vectors = Vectors(Segments(STAGES, (5, 3)), np.ones((2, 8), np.float32), items_NM)
+    everything = Relevant(np.repeat([0, 1], 70), np.tile(np.arange(70), 2))
+    (found_P,) = vectors.finds(WEIGHTS, 10, [everything])
+    np.testing.assert_array_equal(found_P, np.tile(np.arange(70) < 10, 2))
+
+
+def test_no_queries_have_no_lists():
+    vectors = random_vectors(0)
+    nobody = Vectors(vectors.segments, vectors.users_QM[:0], vectors.items_NM)
+    assert nobody.rank(WEIGHTS, 10).shape == (0, 10)
+
+
+def test_fused_models_score_the_weighted_sum_of_their_scores():
+    one, two = random_vectors(3, dim=8), random_vectors(4, dim=12)
+    click = alone_weights("click", STAGES)
+    fused = fuse([(one, WEIGHTS), (two, click)], [2.0, 0.5])
+    scores_QN = 2.0 * _scores(one, (1.5, 0.5)) + 0.5 * _scores(two, (1.0, 0.0))
+    expected_QK = np.argsort(-scores_QN, axis=1)[:, :5]
+    np.testing.assert_array_equal(fused.rank(FUSED, 5), expected_QK)
+    assert fused.items_NM.shape[1] == 20
+
+
+def _scores(vectors, scales):
+    scaled_QM = vectors.users_QM * np.repeat(scales, vectors.segments.sizes)
+    return scaled_QM @ vectors.items_NM.T
+
+
+def test_a_merged_list_has_its_share_of_the_first_and_nothing_twice():
+    first_QK, second_QK = np.array([[1, 2, 3, 4]]), np.array([[2, 5, 1, 6]])
+    assert merge_lists(first_QK, second_QK, 0.5).tolist() == [[1, 2, 5, 6]]
+    assert merge_lists(first_QK, second_QK, 0.0).tolist() == [[2, 5, 1, 6]]
+    assert merge_lists(first_QK, second_QK, 1.0).tolist() == [[1, 2, 3, 4]]
