@@ -13,8 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from bundle.files import to_json
 from bundle.store import seal_bundle, staged_bundle
 from bundle.towers import Tower as OnnxTower
@@ -57,15 +55,9 @@ class FinishedRun:
 
 
 def split(log: Log, test_share: float) -> Parts:
-    """The log, cut where its latest `test_share` of requests begins. Raises ConfigError."""
+    """The log, cut where its latest `test_share` of requests begins."""
     at_ms = split_time(log, test_share)
-    train, test = split_log(log, at_ms)
-    if test.events.filter(pl.any_horizontal(log.spec.stage_columns)).is_empty():
-        raise ConfigError(
-            f"no request from {iso(at_ms)} on has a positive of any stage, so there is nothing to "
-            "judge by: split earlier (split.test_share; test_from in log.yaml)"
-        )
-    return Parts(log, train, test, at_ms)
+    return Parts(log, *split_log(log, at_ms), at_ms)
 
 
 def default_weights(config: TrainConfig, stages: tuple[str, ...]) -> ObjectiveWeights:

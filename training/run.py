@@ -25,6 +25,7 @@ from bundle.store import Bundle, read_bundle
 from training.config import TrainConfig
 from training.data import TrainingData, build_training_data, log_fingerprint
 from training.errors import BusyError, ConfigError
+from training.evaluation.questions import ask
 from training.logs.reader import Log, read_log
 from training.methods.registry import build_method, served_names
 from training.progress import ProgressReport
@@ -51,6 +52,7 @@ def train_and_release(
     work = releases / ".training" / run_id
     with _locked(work):
         parts = split(log, config.split.test_share)
+        ask(parts.train, parts.test, config.evaluation)  # refused before training
         data = build_training_data(parts.train, config.split.min_count)
         require_positives(data)
         _warn_of_empty_vocabularies(data, config.split.min_count)

@@ -52,8 +52,8 @@ def on_front(points_LD: Floats) -> Marks:
     as_good_LL = (points_LD[None] >= points_LD[:, None]).all(axis=2)  # [l, m]: m is as good as l
     better_LL = as_good_LL & (points_LD[None] > points_LD[:, None]).any(axis=2)
     earlier_LL = np.tri(len(points_LD), k=-1, dtype=np.bool_)
-    beaten_LL = better_LL | (as_good_LL & as_good_LL.T & earlier_LL)
-    front_L: Marks = ~beaten_LL.any(axis=1)
+    beaten_L = np.any(better_LL | (as_good_LL & as_good_LL.T & earlier_LL), axis=1)
+    front_L: Marks = np.logical_not(beaten_L)
     return front_L
 
 
