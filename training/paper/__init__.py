@@ -1,0 +1,1 @@
+"""The paper's tables and figures, measured again: which runs, how judged, how shown."""

@@ -1,0 +1,122 @@
+"""The study as a command: make the logs, tune, train, judge, write the page.
+
+    python -m training.paper --out docs/results/paper --work paper-work [--quick] [--jobs 2]
+                             [--raw trivago=FILE --raw beibei=FILE] [--logs dense,conflict]
+
+Decisions: what has been made is not made again, so the same command goes on after any stop; logs
+whose raw file is not given are left out and named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.errors import ConfigError
+from training.logs.cli import main as make_log
+from training.paper.page import write_page
+from training.paper.run import judged_file, load_found
+from training.paper.schedule import Run, run_all
+from training.paper.study import FULL, JUDGED_BRIEFLY, QUICK, Study, StudyLog, Variant
+from training.paper.tune import choose, read_choices, trial_variants, tuned_settings, write_choices
+
+logger = logging.getLogger("training")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the study; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logger.setLevel(logging.INFO)
+    study = QUICK if arguments.quick else FULL
+    try:
+        raw = _raw_files(arguments.raw)
+        logs = _chosen(study, arguments.logs)
+        for log in logs:
+            if log.raw is None or log.raw in raw:
+                _study_log(study, log, arguments, raw)
+            else:
+                logger.warning("%s: left out; give --raw %s=FILE", log.title, log.raw)
+        print(write_page(study, arguments.work, arguments.out))
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.paper", description="Measure the paper's tables and figures."
+    )
+    parser.add_argument("--out", type=Path, required=True, help="where the page is written")
+    parser.add_argument("--work", type=Path, required=True, help="logs, bundles and findings")
+    parser.add_argument("--quick", action="store_true", help="small logs, two seeds, no tuning")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="default: cores")
+    parser.add_argument("--logs", help="only these, by name, separated by commas")
+    parser.add_argument(
+        "--raw", action="append", default=[], metavar="NAME=FILE", help="a public log's raw file"
+    )
+    return parser
+
+
+def _raw_files(words: Sequence[str]) -> dict[str, Path]:
+    files = {}
+    for word in words:
+        name, equals, file = word.partition("=")
+        if not equals or not Path(file).exists():
+            raise ConfigError(f"--raw: expected NAME=FILE of an existing file, got {word!r}")
+        files[name] = Path(file)
+    return files
+
+
+def _chosen(study: Study, names: str | None) -> list[StudyLog]:
+    known = {log.name: log for log in study.logs}
+    wanted = names.split(",") if names else list(known)
+    missing = [name for name in wanted if name not in known]
+    if missing:
+        raise ConfigError(f"--logs: expected some of {sorted(known)}, got {missing}")
+    return [known[name] for name in wanted]
+
+
+def _study_log(
+    study: Study, log: StudyLog, arguments: argparse.Namespace, raw: dict[str, Path]
+) -> None:
+    """Everything on one log."""
+    work: Path = arguments.work / log.name
+    if not (work / "log").exists():
+        filled = {"raw": str(raw.get(log.raw or "", "")), "out": str(work / "log")}
+        if make_log([word.format(**filled) for word in log.command]) != 0:
+            raise ConfigError(f"{log.title}: its log could not be made; see above")
+    choice = _tuned(study, log, work, arguments)
+    runs = [
+        _run(work, log, variant, seed, tuned_settings(choice, variant))
+        for variant, seed in study.runs(log)
+    ]
+    run_all(runs, arguments.jobs, log.title)
+
+
+def _tuned(
+    study: Study, log: StudyLog, work: Path, arguments: argparse.Namespace
+) -> dict[str, object]:
+    """The choice for this log; made now where the study tunes and it has not been made."""
+    choices = read_choices(arguments.out)
+    if study.trials > 1 and log.name not in choices:
+        tuned = trial_variants(study.main, study.trials)
+        trials = [trial for _, each in tuned for trial in each]
+        runs = [_run(work, log, trial, 0, ()) for trial in trials]
+        run_all(runs, arguments.jobs, f"{log.title}, tuning")
+        choices[log.name] = choose(tuned, lambda each: load_found(judged_file(work, each, 0)))
+        write_choices(arguments.out, choices)
+    return dict(choices.get(log.name, {}))
+
+
+def _run(work: Path, log: StudyLog, variant: Variant, seed: int, tuned: tuple[str, ...]) -> Run:
+    settings = (*log.settings, *JUDGED_BRIEFLY, *tuned)
+    return Run(work / "log", work, variant, seed, settings)

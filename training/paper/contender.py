@@ -1,0 +1,136 @@
+"""What a method can answer, from its bundles: its list for each objective, and its fronts.
+
+Decisions
+- Every method is held to the same questions by the lists that it can serve. With segments, weights
+  make the lists. One vector makes one list. A model per objective can be asked one after the other
+  and the answers merged (as many searches as models), or joined to one longer vector (one search).
+- A front is the lists among which an operator can choose without training again.
+- `fused` is the one list for clicks and conversions together that needs no choice: default weights,
+  the only vector, or both models joined in equal parts.
+
+Dimension letters: L lists, O objectives, Q queries, K ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bundle.store import Bundle
+from bundle.weights import ObjectiveWeights
+from training.config import EvaluationConfig
+from training.evaluation.choice import weight_grid
+from training.evaluation.lists import merge_lists
+from training.evaluation.metrics import Floats, Rows
+from training.evaluation.questions import Questions
+from training.evaluation.trial import Trial, open_trials
+from training.evaluation.vectors import FUSED, TwoTowers, Vectors, alone_weights, fuse
+from training.logs.reader import Log
+
+SHARES = tuple(round(step / 10, 1) for step in range(11))  # of the second model
+
+
+@dataclass(frozen=True)
+class Front:
+    """Lists by label, and how to judge all of them on one side."""
+
+    labels: tuple[str, ...]
+    recall: Callable[[int], Floats]  # k → [L, O, Q]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One method before the questions of one side."""
+
+    questions: Questions
+    lists: Mapping[str, Callable[[], Rows]]  # "click list", …, "fused" → [Q, K]
+    fronts: Mapping[str, Front]
+
+
+def open_contender(
+    bundles: Sequence[Bundle], train: Log, later: Log, config: EvaluationConfig
+) -> tuple[Side, Side]:
+    """A method's bundles before the validation side and the test side."""
+    trials = [open_trials(train, later, TwoTowers.of(bundle), config) for bundle in bundles]
+    stages, weights = train.spec.stages, bundles[0].manifest.weights
+    if len(bundles) > 1:
+        named = {
+            bundle.segments.names[0]: pair for bundle, pair in zip(bundles, trials, strict=True)
+        }
+        first, second = (
+            several({name: pair[side] for name, pair in named.items()}, stages) for side in range(2)
+        )
+        return first, second
+    ((validation, test),) = trials
+    if len(bundles[0].segments.names) > 1:
+        return segmented(validation, weights), segmented(test, weights)
+    return single(validation, stages), single(test, stages)
+
+
+def segmented(trial: Trial, default: ObjectiveWeights) -> Side:
+    """A vector with segments: any weights, one search."""
+    stages = default.stages
+    settings = {f"{stage} list": alone_weights(stage, stages) for stage in stages}
+    settings["fused"] = default
+    grid = weight_grid(stages)
+    labels = tuple(_label(weights) for weights in grid)
+    return Side(
+        trial.questions,
+        {name: _ranker(trial, weights) for name, weights in settings.items()},
+        {"weights": Front(labels, lambda k: trial.recall(grid, k))},
+    )
+
+
+def single(trial: Trial, stages: Sequence[str]) -> Side:
+    """One vector without segments: one list, whatever is asked."""
+    (name,) = trial.vectors.segments.names
+    weights = alone_weights(name, [name])
+    names = [*(f"{stage} list" for stage in stages), "fused"]
+    return Side(
+        trial.questions,
+        {each: _ranker(trial, weights) for each in names},
+        {"one list": Front(("",), lambda k: trial.recall([weights], k))},
+    )
+
+
+def several(trials: Mapping[str, Trial], stages: Sequence[str]) -> Side:
+    """A model per objective; fronts are over those of the last two stages."""
+    first, second = (trials[stage] for stage in stages[-2:])
+    questions = first.questions
+
+    def joined(share: float) -> Trial:
+        parts = [(each.vectors, _whole(each.vectors)) for each in (first, second)]
+        return Trial(questions, fuse(parts, (1 - share, share)))
+
+    def merged(k: int) -> Floats:
+        ranked = [each.vectors.rank(_whole(each.vectors), k) for each in (first, second)]
+        lists = [merge_lists(ranked[1], ranked[0], share) for share in SHARES]
+        return np.stack([[questions.recall(each, s, k) for s in stages] for each in lists])
+
+    def fused(k: int) -> Floats:
+        return np.concatenate([joined(share).recall([FUSED], k) for share in SHARES])
+
+    labels = tuple(f"{share:g} {stages[-1]}" for share in SHARES)
+    lists = {
+        f"{stage} list": _ranker(trial, _whole(trial.vectors)) for stage, trial in trials.items()
+    }
+    return Side(
+        questions,
+        {**lists, "fused": lambda: joined(0.5).vectors.rank(FUSED, questions.ks[-1])},
+        {"joined": Front(labels, fused), "merged": Front(labels, merged)},
+    )
+
+
+def _whole(vectors: Vectors) -> ObjectiveWeights:
+    (name,) = vectors.segments.names
+    return alone_weights(name, [name])
+
+
+def _ranker(trial: Trial, weights: ObjectiveWeights) -> Callable[[], Rows]:
+    return lambda: trial.vectors.rank(weights, trial.questions.ks[-1])
+
+
+def _label(weights: ObjectiveWeights) -> str:
+    return " : ".join(f"{value:g}" for value in weights.values)

@@ -1,0 +1,153 @@
+"""What is measured: logs, variants of training, seeds. All of it data; nothing runs here.
+
+Decisions
+- A variant is a command line of csmf-train: a preset, a method, settings. Methods, ablations and
+  sweeps of a setting are all variants, so one loop trains them and one judge judges them.
+- A log says by `settings` what every method gets on it: how it is cut, and sizes that suit it.
+- `quick` is the same study on small simulated logs with two seeds: to see that it runs, and what it
+  would say; `full` is what is reported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TAUS = (0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95)  # of information pruned
+ETAS = (1.0, 1.4, 1.8, 2.2, 3.0)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to train."""
+
+    name: str
+    method: str = "csmf"
+    preset: str = "default"
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StudyLog:
+    """One log: simulated with these options, or converted from a raw file."""
+
+    name: str
+    title: str
+    command: tuple[str, ...]  # of csmf-log; {raw} and {out} are filled in
+    settings: tuple[str, ...] = ()
+    raw: str | None = None  # which raw file it needs
+    sweeps: bool = False  # Fig. 4 and 5 are drawn on it
+
+
+def scratch(method: str) -> Variant:
+    """A rival that never sees the exposure model."""
+    return Variant(f"{method}, from scratch", method, settings=("method.start=scratch",))
+
+
+RIVALS = ("youtubednn-mix", "moppr", "dmtl", "mvke", "dmmp", "full-ft", "lora", "bitfit", "joint")
+FROM_SCRATCH = ("youtubednn-mix", "moppr", "dmtl", "mvke", "dmmp", "joint")
+MIXES = tuple(
+    Variant(f"youtubednn-mix x{times}", "youtubednn-mix", settings=(f"method.last_weight={times}",))
+    for times in (1, 2, 5, 10)
+)
+MAIN = (
+    Variant("csmf"),
+    *(Variant(method, method) for method in RIVALS),
+    Variant("youtubednn-sep", "youtubednn-sep"),
+    *(scratch(method) for method in FROM_SCRATCH),
+    *MIXES,
+)
+ABLATIONS = (
+    Variant("csmf, paper's settings", preset="paper"),
+    Variant("w/o AML", "csmf-no-aml"),
+    Variant("w/o accuracy recovery", "csmf-no-recovery"),
+    Variant("w/o CPP (packnet)", "packnet"),
+    Variant("recovery not nested", settings=("recovery.nested=false",)),
+    Variant("recovery on a tenth", settings=("recovery.share=0.1",)),
+    Variant("w/o mixed negatives", settings=("middle.mixed_negatives=0", "last.mixed_negatives=0")),
+    Variant("w/o replay", settings=("last.replay=0",)),
+    Variant("segments by CPP", settings=("model.segments=cpp",)),
+    Variant("freed units drawn afresh", settings=("pruning.reinitialise=true",)),
+    Variant("tau 0.75", settings=("pruning.tau=0.75",)),
+)
+SWEEPS = (
+    *(
+        Variant(f"tau {tau:.2f}", settings=(f"pruning.tau={tau}", "model.segments=cpp"))
+        for tau in TAUS
+    ),
+    *(Variant(f"eta {eta:.1f}", settings=(f"margin.eta={eta}",)) for eta in ETAS),
+)
+
+
+# What every method may be tuned by: as many trials each, chosen on validation.
+TRIALS: tuple[tuple[str, ...], ...] = (
+    (),
+    ("middle.learning_rate=3e-4", "last.learning_rate=3e-4"),
+    ("middle.epochs=1", "last.epochs=2"),
+    ("middle.learning_rate=3e-4", "last.learning_rate=3e-4", "middle.epochs=6", "last.epochs=12"),
+    ("margin.form=none",),
+    ("margin.form=none", "middle.learning_rate=3e-4", "last.learning_rate=3e-4"),
+)
+# The release's own evaluation is not used: the study judges all methods alike.
+JUDGED_BRIEFLY = ("evaluation.validation_share=0", "evaluation.max_requests=100")
+
+
+@dataclass(frozen=True)
+class Study:
+    """Logs × variants × seeds."""
+
+    logs: tuple[StudyLog, ...]
+    seeds: int
+    sweep_seeds: int
+    trials: int  # per method and log; 1 is the defaults
+    main: tuple[Variant, ...] = MAIN
+    ablations: tuple[Variant, ...] = ABLATIONS
+    sweeps: tuple[Variant, ...] = SWEEPS
+
+    def runs(self, log: StudyLog) -> list[tuple[Variant, int]]:
+        """(variant, seed), CSMF's first: they train the exposure models that others start from."""
+        runs = [(variant, seed) for variant in self.main for seed in range(self.seeds)]
+        if log.sweeps:
+            runs += [(variant, seed) for variant in self.ablations for seed in range(self.seeds)]
+            runs += [(variant, seed) for variant in self.sweeps for seed in range(self.sweep_seeds)]
+        return runs
+
+
+def _simulated(name: str, title: str, *options: str, sweeps: bool = False) -> StudyLog:
+    command = ("simulate", *options, "--out", "{out}")
+    return StudyLog(name, title, command, ("split.test_share=0.5",), sweeps=sweeps)
+
+
+_SMALL = ("--users", "1500", "--items", "2000", "--requests", "10000")
+QUICK = Study(
+    logs=(
+        _simulated("dense", "simulated, dense", *_SMALL, sweeps=True),
+        _simulated("conflict", "simulated, strong conflict", *_SMALL, "--conflict", "0.9"),
+    ),
+    seeds=2,
+    sweep_seeds=1,
+    trials=1,
+)
+FULL = Study(
+    logs=(
+        _simulated("dense", "simulated, dense", "--preset", "dense", sweeps=True),
+        _simulated("conflict", "simulated, strong conflict", "--preset", "conflict"),
+        _simulated("funnel", "simulated, the paper's funnel", "--preset", "funnel"),
+        StudyLog(
+            "trivago",
+            "trivago",
+            ("convert", "trivago", "--input", "{raw}", "--out", "{out}"),
+            ("model.hidden=[]", "sampling.unknown_rate=0.2"),
+            raw="trivago",
+        ),
+        StudyLog(
+            "beibei",
+            "Beibei, two stages",
+            ("convert", "beibei", "--input", "{raw}", "--out", "{out}"),
+            ("split.min_count=1", "first.epochs=8", "first.learning_rate=3e-3"),
+            raw="beibei",
+        ),
+    ),
+    seeds=5,
+    sweep_seeds=3,
+    trials=len(TRIALS),
+)

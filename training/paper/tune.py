@@ -1,0 +1,89 @@
+"""Settings per method and log, chosen on the validation period by as many trials for each.
+
+Decisions
+- A trial is a variant with one seed; what decides is the largest product of click and conversion
+  recall among the lists of its front, on validation. The test side is not looked at.
+- Trials change what all methods share (rates, epochs of the later stages, the margin), so nobody's
+  own settings get more attention than another's. Variants of one method share its choice.
+- The choice is kept with all trials' scores: `tuned.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bundle.files import write_atomically
+from training.paper.run import Found
+from training.paper.study import TRIALS, Variant
+
+Json = dict[str, Any]
+FILE = "tuned.json"
+
+
+def trial_variants(variants: Iterable[Variant], trials: int) -> list[tuple[Variant, list[Variant]]]:
+    """Per method and start to tune: its first variant, and its trials."""
+    first: dict[tuple[str, str], Variant] = {}
+    for variant in variants:
+        first.setdefault(_tuned_together(variant), variant)
+    return [
+        (
+            variant,
+            [
+                replace(
+                    variant, name=f"{variant.name} trial {n}", settings=variant.settings + trial
+                )
+                for n, trial in enumerate(TRIALS[:trials])
+            ],
+        )
+        for variant in first.values()
+    ]
+
+
+def score(found: Found) -> float:
+    """The largest product of the last two recalls among the lists of one search each."""
+    fronts = [front for name, front in found.fronts.items() if name != "merged"]
+    return max(float(np.prod(front.validation_LO[:, -2:], axis=1).max()) for front in fronts)
+
+
+def choose(
+    tuned: list[tuple[Variant, list[Variant]]], found_of: Callable[[Variant], Found]
+) -> Json:
+    """The best trial of each, with the scores of all."""
+    choice: Json = {}
+    for variant, trials in tuned:
+        scores = [score(found_of(trial)) for trial in trials]
+        best = int(np.argmax(scores))
+        choice["|".join(_tuned_together(variant))] = {
+            "settings": list(TRIALS[best]),
+            "scores": [round(each, 6) for each in scores],
+        }
+    return choice
+
+
+def tuned_settings(choice: Json, variant: Variant) -> tuple[str, ...]:
+    """What was chosen for the variant's method, if it was tuned."""
+    chosen = choice.get("|".join(_tuned_together(variant)), {"settings": ()})
+    return tuple(chosen["settings"])
+
+
+def read_choices(out: Path) -> Json:
+    """Choices by log; empty where nothing was tuned."""
+    file = out / FILE
+    return dict(json.loads(file.read_text("utf-8"))) if file.exists() else {}
+
+
+def write_choices(out: Path, choices: Json) -> None:
+    """Keep the choices of all logs."""
+    write_atomically(out / FILE, (json.dumps(choices, indent=1) + "\n").encode())
+
+
+def _tuned_together(variant: Variant) -> tuple[str, str]:
+    start = "scratch" if "method.start=scratch" in variant.settings else "exposure"
+    method = "csmf" if variant.method.startswith("csmf") else variant.method
+    return method, start
