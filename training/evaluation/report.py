@@ -3,8 +3,8 @@
 Decisions
 - Each list is judged on each objective: the stages' own scores s_t, and the fused score of Eq. 8
   with the default weights. All on the test side.
-- The grid of weights is judged by recall at the shortest K on the validation side, its front and
-  the recommended weights also on the test side.
+- The grid of weights is judged by recall at the shortest K on both sides; its front and the
+  recommended weights are chosen on the validation side.
 - Where validation has no positive of a stage that a goal is about, nothing is recommended, and the
   reason is written in its place.
 - A bundle of one segment is one list: there are no weights to choose.
@@ -81,7 +81,7 @@ class Explored:
     objectives: Sequence[str]
     settings: Sequence[ObjectiveWeights]
     validation_LO: Floats
-    test_LO: Floats  # NaN where a list was not judged
+    test_LO: Floats
     front_F: Rows
     recommended_rows: dict[str, int]  # by goal
 
@@ -108,19 +108,13 @@ class Explored:
         }
 
 
-def explore(
-    validation: Trial, test: Trial, k: int, *, steps: int | None = None, everywhere: bool = False
-) -> Explored:
-    """Judge a grid of weights; on the test side what was chosen only, unless `everywhere`."""
+def explore(validation: Trial, test: Trial, k: int, steps: int | None = None) -> Explored:
+    """Judge a grid of weights on both sides, and choose on the first."""
     objectives = tuple(validation.questions.objectives)
     settings = weight_grid(validation.vectors.segments.names, steps)
-    validation_LO = validation.recalls(settings, k)
-    front_F = front_rows(validation_LO)
+    validation_LO, test_LO = (each.recalls(settings, k) for each in (validation, test))
     chosen = {goal.name: goal.choose(validation_LO, objectives) for goal in goals(objectives)}
-    rows = range(len(settings)) if everywhere else sorted({*front_F, *chosen.values()})
-    test_LO = np.full_like(validation_LO, np.nan)
-    test_LO[list(rows)] = test.recalls([settings[row] for row in rows], k)
-    return Explored(objectives, settings, validation_LO, test_LO, front_F, chosen)
+    return Explored(objectives, settings, validation_LO, test_LO, front_rows(validation_LO), chosen)
 
 
 def _figures(objectives: Sequence[str], recall_O: Floats) -> Json:

@@ -38,7 +38,7 @@ def sweep(release: Path, log: Path, out: Path, steps: int | None, k: int) -> lis
         reopened = reopen(bundle, log, k, max_requests=MAX_REQUESTS, validation_share=share)
     if reason := no_choice(reopened.validation):
         raise ConfigError(f"{release.name}: {reason}")
-    explored = explore(reopened.validation, reopened.test, k, steps=steps, everywhere=True)
+    explored = explore(reopened.validation, reopened.test, k, steps)
     out.mkdir(parents=True, exist_ok=True)
     files = [out / "front.csv", out / "front.png", out / "recommended.json"]
     write_atomically(files[0], _csv(explored, k).encode())

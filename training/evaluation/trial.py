@@ -49,12 +49,14 @@ class Trial:
     def recall(self, settings: Sequence[ObjectiveWeights], k: int) -> Floats:
         """[L, O, Q] recall@k of each list, per objective and query; NaN where nothing is wanted."""
         wanted = [each.relevant for each in self.questions.objectives.values()]
-        recall_LOQ = np.empty((len(settings), len(wanted), len(self.questions)))
-        for row, weights in enumerate(settings):
-            for column, found_P in enumerate(self.vectors.finds(weights, k, wanted)):
-                query_P = wanted[column].query_P
-                recall_LOQ[row, column] = recall_per_query(query_P, found_P, len(self.questions))
-        return recall_LOQ
+        found = self.vectors.finds(settings, k, wanted)
+        return np.stack(
+            [
+                [recall_per_query(each.query_P, row_P, len(self.questions)) for row_P in found_LP]
+                for each, found_LP in zip(wanted, found, strict=True)
+            ],
+            axis=1,
+        )
 
     def recalls(self, settings: Sequence[ObjectiveWeights], k: int) -> Floats:
         """[L, O] macro recall@k; NaN for an objective without a positive."""

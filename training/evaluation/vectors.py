@@ -7,17 +7,20 @@
 Decisions
 - What is judged is what will be served: ONNX towers, Eq. 8 as one inner product, exact search over
   the whole catalogue.
-- Whether a positive is among the first k can be told from the k-th score alone, without sorting:
-  `finds` does so, for grids of many weights. It is `rank` to the last tie, but for rounding.
+- A fused score is a mean of the stages' scores, so an item that k others beat on every stage is in
+  no list of k. `finds` scores what is left under a whole grid of weights at once, and asks only
+  whether the positives are there. It agrees with `rank` to the last tie, but for rounding.
 - Two models fused are one model of the joined vectors, with twice the index and one search.
 
-Dimension letters: Q queries, N items, M vector dims, K ranks, P positives.
+Dimension letters: Q queries, B of them, N items, C candidates, M vector dims, S stages, K ranks,
+P positives, L lists (weights).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -34,7 +37,7 @@ from training.evaluation.metrics import Marks, Relevant, Rows
 from training.logs.reader import Log
 
 EMBED_ROWS, SEARCH_ROWS = 1024, 256
-LOOK_ROWS, LOOK_SCORES = 16, 2**21  # of `finds`: a block stays in cache where it can
+LOOK_SCORES = 2**20  # of one stage, in memory at once while `finds` looks
 
 
 @dataclass(frozen=True)
@@ -69,23 +72,32 @@ class Vectors:
         ]
         return np.concatenate(lists or [np.empty((0, min(k, len(self.items_NM))), np.int64)])
 
-    def finds(self, weights: ObjectiveWeights, k: int, wanted: Sequence[Relevant]) -> list[Marks]:
-        """Per set of positives, [P] True for those among the first k of the fused lists."""
-        queries_QM = scale_query(self.users_QM, weights.as_array(), self.segments)
-        found = [np.zeros(len(relevant.query_P), np.bool_) for relevant in wanted]
-        rows = max(LOOK_ROWS, LOOK_SCORES // len(self.items_NM))
-        for start in range(0, len(queries_QM), rows):
-            scores_QN = queries_QM[start : start + rows] @ self.items_NM.T
-            worst_Q = _kth_score(scores_QN, k)
-            for relevant, found_P in zip(wanted, found, strict=True):
-                here = slice(*np.searchsorted(relevant.query_P, (start, start + len(scores_QN))))
-                query_P, item_P = relevant.query_P[here] - start, relevant.item_P[here]
-                found_P[here] = scores_QN[query_P, item_P] >= worst_Q[query_P]
-                for place in np.flatnonzero(scores_QN[query_P, item_P] == worst_Q[query_P]):
-                    found_P[here.start + place] = _first_of_ties(
-                        scores_QN[query_P[place]], int(item_P[place]), k
-                    )
+    def finds(
+        self, settings: Sequence[ObjectiveWeights], k: int, wanted: Sequence[Relevant]
+    ) -> list[Marks]:
+        """Per set of positives, [L, P] True for those among the first k of each fused list."""
+        weights_LS = np.stack([weights.as_array() for weights in settings]).astype(np.float32)
+        found = [np.zeros((len(settings), len(each.query_P)), np.bool_) for each in wanted]
+        starts = [
+            np.searchsorted(each.query_P, np.arange(len(self.users_QM) + 1)) for each in wanted
+        ]
+        for query, scores_SN in enumerate(self._stage_scores()):
+            rows_C = _contenders(scores_SN, k)
+            best = _Best.of(weights_LS @ scores_SN[:, rows_C], k)
+            for relevant, found_LP, start_Q in zip(wanted, found, starts, strict=True):
+                here = slice(*start_Q[query : query + 2])
+                item_P = relevant.item_P[here]
+                place_P = np.minimum(np.searchsorted(rows_C, item_P), len(rows_C) - 1)
+                found_LP[:, here] = best.has(place_P) & (rows_C[place_P] == item_P)
         return found
+
+    def _stage_scores(self) -> Iterator[Floats]:
+        """Per query, [S, N] each stage's own score of every item."""
+        rows = max(1, LOOK_SCORES // len(self.items_NM))
+        for start in range(0, len(self.users_QM), rows):
+            users_BM = self.users_QM[start : start + rows]
+            parts = [users_BM[:, part] @ self.items_NM[:, part].T for part in self.segments.slices]
+            yield from np.stack([*accumulate(parts, np.add)], axis=1)
 
 
 def embed(towers: TwoTowers, log: Log, *request_rows: Rows) -> tuple[Vectors, ...]:
@@ -122,17 +134,41 @@ def fuse(parts: Sequence[tuple[Vectors, ObjectiveWeights]], factors: Sequence[fl
     return Vectors(Segments(FUSED.stages, (items_NM.shape[1],)), users_QM, items_NM)
 
 
-def _kth_score(scores_QN: Floats, k: int) -> Floats:
-    """[Q] the k-th largest score, or the least where there are fewer than k."""
-    kth = max(scores_QN.shape[1] - k, 0)
-    worst_Q: Floats = np.partition(scores_QN, kth, axis=1)[:, kth]
-    return worst_Q
+def _contenders(scores_SN: Floats, k: int) -> Rows:
+    """Items that can be among the first k under some weights.
+
+    Others are beaten, on every stage, by all of the k best under equal weights.
+    """
+    if scores_SN.shape[1] <= k:
+        return np.arange(scores_SN.shape[1])
+    best_K = np.argpartition(scores_SN.sum(axis=0), -k)[-k:]
+    least_S1 = scores_SN[:, best_K].min(axis=1, keepdims=True)
+    return np.flatnonzero((scores_SN >= least_S1).any(axis=0))
 
 
-def _first_of_ties(scores_N: Floats, item: int, k: int) -> bool:
-    """Whether an item is among the first k, ties going to the lower row."""
-    before = (scores_N > scores_N[item]).sum() + (scores_N[:item] == scores_N[item]).sum()
-    return bool(before < k)
+@dataclass(frozen=True)
+class _Best:
+    """The first k of some candidates, under several weights; ties go to the lower row."""
+
+    scores_LC: Floats
+    k: int
+    worst_L1: Floats  # the k-th score
+
+    @classmethod
+    def of(cls, scores_LC: Floats, k: int) -> _Best:
+        kth = max(scores_LC.shape[1] - k, 0)
+        return cls(scores_LC, k, np.partition(scores_LC, kth, axis=1)[:, kth : kth + 1])
+
+    def has(self, place_P: Rows) -> Marks:
+        """[L, P] whether each candidate is among them."""
+        scores_LP = self.scores_LC[:, place_P]
+        inside_LP: Marks = scores_LP >= self.worst_L1
+        for row, column in np.argwhere(scores_LP == self.worst_L1):
+            scores_C, place = self.scores_LC[row], place_P[column]
+            better = np.count_nonzero(scores_C > scores_C[place])
+            before = np.count_nonzero(scores_C[:place] == scores_C[place])
+            inside_LP[row, column] = better + before < self.k
+        return inside_LP
 
 
 def _embed(tower: Tower, arrays: Mapping[str, NDArray[Any]]) -> Floats:

@@ -5,6 +5,7 @@ import pytest
 
 from bundle.segments import Segments
 from bundle.weights import ObjectiveWeights
+from training.evaluation.choice import weight_grid
 from training.evaluation.lists import merge_lists
 from training.evaluation.metrics import Relevant
 from training.evaluation.vectors import FUSED, Vectors, alone_weights, fuse
@@ -27,17 +28,20 @@ def random_positives(seed):
 def test_what_is_found_is_what_stands_in_the_list(k, monkeypatch):
     monkeypatch.setattr("training.evaluation.vectors.LOOK_SCORES", 70 * 20)  # blocks of 20
     vectors, wanted = random_vectors(0), [random_positives(1), random_positives(2)]
-    ranked_QK = vectors.rank(WEIGHTS, k)
-    for relevant, found_P in zip(wanted, vectors.finds(WEIGHTS, k, wanted), strict=True):
-        np.testing.assert_array_equal(found_P, relevant.places(ranked_QK) < k)
+    grid = weight_grid(STAGES, 4)
+    found = vectors.finds(grid, k, wanted)
+    for row, weights in enumerate(grid):
+        ranked_QK = vectors.rank(weights, k)
+        for relevant, found_LP in zip(wanted, found, strict=True):
+            np.testing.assert_array_equal(found_LP[row], relevant.places(ranked_QK) < k)
 
 
 def test_of_equal_items_as_many_are_found_as_the_list_has_room_for():
     items_NM = np.ones((70, 8), np.float32)
     vectors = Vectors(Segments(STAGES, (5, 3)), np.ones((2, 8), np.float32), items_NM)
     everything = Relevant(np.repeat([0, 1], 70), np.tile(np.arange(70), 2))
-    (found_P,) = vectors.finds(WEIGHTS, 10, [everything])
-    np.testing.assert_array_equal(found_P, np.tile(np.arange(70) < 10, 2))
+    (found_LP,) = vectors.finds([WEIGHTS], 10, [everything])
+    np.testing.assert_array_equal(found_LP[0], np.tile(np.arange(70) < 10, 2))
 
 
 def test_no_queries_have_no_lists():
