@@ -93,6 +93,10 @@ class Explored:
             "test": _figures(self.objectives, self.test_LO[row]),
         }
 
+    def goals_of(self, row: int) -> list[str]:
+        """Names of the goals that one list is recommended for."""
+        return [name for name, chosen in self.recommended_rows.items() if chosen == row]
+
     def front(self) -> Json:
         """The lists on the front of the last two objectives, from one end to the other."""
         return {"front": [self.point(row) for row in self.front_F]}

@@ -59,10 +59,11 @@ def _csv(explored: Explored, k: int) -> str:
     )
     for row in range(len(explored.settings)):
         point = explored.point(row)
-        goals = [name for name, chosen in explored.recommended_rows.items() if chosen == row]
         figures = [figure for side in sides for figure in point[side].values()]
         on_front = int(row in explored.front_F)
-        writer.writerow([*point["weights"].values(), *figures, on_front, " ".join(goals)])
+        writer.writerow(
+            [*point["weights"].values(), *figures, on_front, " ".join(explored.goals_of(row))]
+        )
     return text.getvalue()
 
 
@@ -85,6 +86,7 @@ def _draw(axes: Axes, explored: Explored, side: str) -> None:
     points_L2, front_F = recall_LO[:, -2:], explored.front_F
     axes.plot(*points_L2.T, ".", color="0.75", label="weights of the grid")
     axes.plot(*points_L2[front_F].T, "o-", label="front, chosen on validation")
-    for name, row in explored.recommended_rows.items():
+    for row in sorted(set(explored.recommended_rows.values())):
         axes.plot(*points_L2[row], "s", color="C1")
-        axes.annotate(name, points_L2[row], textcoords="offset points", xytext=(6, 4), fontsize=8)
+        label = ", ".join(explored.goals_of(row))
+        axes.annotate(label, points_L2[row], textcoords="offset points", xytext=(6, 4), fontsize=8)
