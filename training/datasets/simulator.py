@@ -8,9 +8,11 @@ Decisions
   of recent clicks per user, so memory depends on users and items, never on the log's length.
 - ``recent_items`` lists clicks of earlier batches only, as a feature pipeline with some delay does.
 - Everything follows from the settings and the seed; nothing reads the clock.
-- ``demo`` is dense enough for its clicks and conversions to be learnt in a minute or two; ``paper``
-  has the funnel of the paper's industrial log: 19 exposures a page view, 110 exposures a click,
-  63 clicks a conversion.
+- ``demo`` is dense enough for its clicks and conversions to be learnt in a minute or two. The other
+  presets are the regimes in which methods are compared: ``dense``, the demo with more page views to
+  judge; ``conflict``, the same with stages that hardly agree; ``funnel``, the funnel of the paper's
+  industrial log (19 exposures a page view, 110 exposures a click, 63 clicks a conversion), with
+  users and items few enough that a thousand conversions teach something.
 
 Use: ``simulate(PRESETS["demo"], Path("demo/log"))``.
 """
@@ -83,11 +85,13 @@ class SimulatorSettings(BaseModel):
 
 PRESETS = {
     "demo": SimulatorSettings(name="simulated-demo"),
-    "paper": SimulatorSettings(
-        name="simulated-paper",
-        users=20_000,
-        items=30_000,
-        requests=100_000,
+    "dense": SimulatorSettings(name="simulated-dense", requests=40_000),
+    "conflict": SimulatorSettings(name="simulated-conflict", requests=40_000, conflict=0.9),
+    "funnel": SimulatorSettings(
+        name="simulated-funnel",
+        users=10_000,
+        items=10_000,
+        requests=400_000,
         exposures=19.0,
         exposures_per_click=110.0,
         clicks_per_conversion=63.0,

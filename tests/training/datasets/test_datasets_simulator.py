@@ -35,7 +35,7 @@ def test_a_simulated_log_has_nothing_irregular(log):
     [
         ("demo", {"users": 300, "items": 800, "requests": 4000}, 0.1),
         ("demo", {"users": 3000, "items": 300, "requests": 4000, "seed": 7}, 0.1),
-        ("paper", {"requests": 24_000}, 0.25),  # about 65 conversions: counting noise of 12%
+        ("funnel", {"requests": 24_000}, 0.25),  # about 65 conversions: counting noise of 12%
     ],
 )
 def test_the_funnel_has_the_rates_asked_for(tmp_path, preset, sizes, tolerance):
@@ -51,13 +51,18 @@ def test_the_funnel_has_the_rates_asked_for(tmp_path, preset, sizes, tolerance):
     )
 
 
-def test_the_paper_preset_is_the_funnel_of_the_paper():
-    paper = PRESETS["paper"]
-    assert (paper.exposures, paper.exposures_per_click, paper.clicks_per_conversion) == (
+def test_the_funnel_preset_is_the_funnel_of_the_paper():
+    funnel = PRESETS["funnel"]
+    assert (funnel.exposures, funnel.exposures_per_click, funnel.clicks_per_conversion) == (
         19,
         110,
         63,
     )
+
+
+def test_the_conflict_preset_differs_from_dense_in_nothing_but_its_conflict():
+    changed = {"name": "simulated-dense", "conflict": PRESETS["dense"].conflict}
+    assert PRESETS["conflict"].model_copy(update=changed) == PRESETS["dense"]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_log(tmp_path):
