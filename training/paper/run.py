@@ -4,7 +4,8 @@ Decisions
 - What a run leaves is one file of arrays, `judged/<variant>-<seed>.npz`, with a JSON record in it.
   A run whose file exists is not repeated; bundles are found again by their names.
 - Fronts are judged on both sides: per list on validation, where points are chosen; per list and
-  query on test, where they are reported and drawn again for intervals.
+  query on test, where they are reported and drawn again for intervals. So are a method's own lists,
+  as a front called `lists`.
 
 Dimension letters: L lists, O objectives, Q queries.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from bundle.files import write_atomically
 from bundle.store import Bundle
 from training.config import EvaluationConfig
 from training.evaluation.metrics import Floats, Rows
+from training.evaluation.questions import Questions
 from training.logs.reader import read_log
 from training.logs.split import split_log
 from training.paper.contender import open_contender
@@ -33,6 +35,7 @@ from training.presets import load_config
 from training.run import train_and_release
 
 FRONT_K = 50
+OWN_LISTS = "lists"
 QUESTIONS = EvaluationConfig(max_requests=1500)
 Json = dict[str, Any]
 
@@ -88,13 +91,17 @@ def judge(bundles: Sequence[Bundle], log_directory: Path, out: Path) -> Found:
     evaluation = json.loads((bundles[0].directory / "evaluation.json").read_text("utf-8"))
     train, later = split_log(read_log(log_directory), evaluation["split"]["at_ms"])
     validation, test = open_contender(bundles, train, later, QUESTIONS)
-    fronts = {}
+    asked, ranked = (
+        {name: make() for name, make in side.lists.items()} for side in (validation, test)
+    )
+    recalls = [_recalls(validation.questions, asked), _recalls(test.questions, ranked)]
+    fronts = {OWN_LISTS: FoundFront(tuple(ranked), np.nanmean(recalls[0], 2), recalls[1])}
     for name, front in test.fronts.items():
         counted_LOQ = validation.fronts[name].recall(FRONT_K)
         fronts[name] = FoundFront(front.labels, np.nanmean(counted_LOQ, 2), front.recall(FRONT_K))
     metrics, chosen = (
-        {name: side.questions.measure(ranked()) for name, ranked in side.lists.items()}
-        for side in (test, validation)
+        {name: side.questions.measure(each) for name, each in lists.items()}
+        for side, lists in ((test, ranked), (validation, asked))
     )
     return Found(
         metrics=metrics,
@@ -103,6 +110,16 @@ def judge(bundles: Sequence[Bundle], log_directory: Path, out: Path) -> Found:
         costs=_costs(bundles, out),
         user_Q=test.questions.user_Q,
         fronts=fronts,
+    )
+
+
+def _recalls(questions: Questions, lists: Mapping[str, Rows]) -> Floats:
+    """[L, O, Q] recall of lists that were made already."""
+    return np.stack(
+        [
+            [questions.recall(ranked_QK, stage, FRONT_K) for stage in questions.objectives]
+            for ranked_QK in lists.values()
+        ]
     )
 
 

@@ -67,7 +67,7 @@ ABLATIONS = (
     Variant("w/o replay", settings=("last.replay=0",)),
     Variant("segments by CPP", settings=("model.segments=cpp",)),
     Variant("freed units drawn afresh", settings=("pruning.reinitialise=true",)),
-    Variant("tau 0.75", settings=("pruning.tau=0.75",)),
+    Variant("tau 0.75, fixed segments", settings=("pruning.tau=0.75",)),
 )
 SWEEPS = (
     *(
