@@ -112,8 +112,10 @@ def load_pretrained(path: Path, network: nn.Module) -> PhaseCost:
 
 
 def restore_moments(optimiser: torch.optim.Adam, moments: Arrays) -> None:
-    """Put Adam back where it was."""
+    """Put Adam back where it was; what no loss has reached yet has no moments."""
     for place, parameter in enumerate(_trained(optimiser)):
+        if f"adam.{place}.step" not in moments:
+            continue
         optimiser.state[parameter] = {
             key: torch.from_numpy(moments[f"adam.{place}.{key}"]).clone()
             for key in ("step", "exp_avg", "exp_avg_sq")

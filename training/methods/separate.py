@@ -23,6 +23,7 @@ from bundle.manifest import StageCertificate
 from training.batches import BatchPlan, Draw
 from training.config import TrainConfig
 from training.data import TrainingData
+from training.errors import ConfigError
 from training.methods.adapters import LowRankTower
 from training.methods.method import Served, serve_whole
 from training.methods.pretraining import pretraining
@@ -35,6 +36,11 @@ class Separate:
     """A model per stage of one log."""
 
     def __init__(self, data: TrainingData, config: TrainConfig) -> None:
+        if config.method.start == "scratch" and config.method.tune != "all":
+            raise ConfigError(
+                f"method.tune: {config.method.tune!r} changes a part of a trained model, so it "
+                "needs method.start=exposure; from scratch set method.tune=all"
+            )
         self.data, self.config, self.stages = data, config, data.stages
         self.models = [TwoTower(data.schema, config.model, config.seed) for _ in data.stages]
         self.adapters = [_adapters(model, config) for model in self.models]
