@@ -1,4 +1,4 @@
-"""Every method trains on one log, starts from the same exposure model, and releases what it serves."""
+"""Every method trains on one log, from one exposure model, and releases what it serves."""
 
 import json
 
