@@ -101,10 +101,11 @@ class MethodConfig(_Settings):
     """What is trained: CSMF or one of its rivals. `csmf-train --method NAME` sets all of these."""
 
     name: str = Field(default="csmf", description="what the run and its tables call it")
-    kind: Literal["csmf", "joint", "separate", "mix", "moppr"] = Field(
+    kind: Literal["csmf", "joint", "separate", "mix", "moppr", "dmtl", "mvke", "dmmp"] = Field(
         default="csmf",
         description="`csmf`; `joint`: its segments without the cascade; `separate`: a model per "
-        "objective; `mix`, `moppr`: one vector for all objectives",
+        "objective; `mix`, `moppr`, `dmtl`: one vector for all objectives; `mvke`: one per kernel; "
+        "`dmmp`: a user vector per objective",
     )
     start: Literal["exposure", "scratch"] = Field(
         default="exposure", description="what rivals start from: the exposure model, or nothing"
@@ -119,6 +120,14 @@ class MethodConfig(_Settings):
         default=True, description="separate: go on from the stage before, not from exposures"
     )
     rank: PositiveInt = Field(default=8, description="lora: rank of the products")
+    kernels: PositiveInt = Field(default=4, description="mvke: virtual kernels, and served vectors")
+    experts: PositiveInt = Field(
+        default=1, description="dmtl, dmmp: experts per objective, and as many shared ones"
+    )
+    hard: float = Field(
+        default=1.0, ge=0, description="dmtl, dmmp: weight of the student's own loss"
+    )
+    soft: float = Field(default=1.0, ge=0, description="dmtl, dmmp: weight of distillation")
 
 
 class PruningConfig(_Settings):

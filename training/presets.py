@@ -56,6 +56,17 @@ METHODS: MappingProxyType[str, Json] = MappingProxyType(
             "middle": _WITH_PAGE,
             "last": {**_WITH_PAGE, "replay": 0.0},
         },
+        "dmtl": {
+            "method": {"kind": "dmtl"},
+            "middle": _WITH_PAGE,
+            "last": {**_WITH_PAGE, "replay": 0.0},
+        },
+        "mvke": {"method": {"kind": "mvke", "last_weight": 1}},
+        "dmmp": {
+            "method": {"kind": "dmmp"},
+            "middle": _WITH_PAGE,
+            "last": {**_WITH_PAGE, "replay": 0.0},
+        },
         "full-ft": {"method": {"kind": "separate"}},
         "lora": {"method": {"kind": "separate", "tune": "lora"}},
         "bitfit": {"method": {"kind": "separate", "tune": "bias"}},

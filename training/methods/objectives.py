@@ -4,6 +4,8 @@ Decisions
 - One batch of each stage per step; the stage that paces goes through its epochs, the batches of the
   others go round as often as that takes.
 - The last stage's loss counts `method.last_weight` times.
+- Nobody is served a list of exposures: a method that need not train on them once the exposure model
+  is there trains the judged stages only. Of two stages, both are judged.
 """
 
 from __future__ import annotations
@@ -27,27 +29,42 @@ def pacing_stage(config: TrainConfig) -> int:
     return 0 if config.method.start == "scratch" else 1
 
 
+def judged_stages(stages: int) -> range:
+    """The stages that lists are for, of a log of so many."""
+    return range(1 if stages > 2 else 0, stages)
+
+
+def trained_stages(config: TrainConfig, stages: int) -> range:
+    """From scratch all stages, from the exposure model those judged; the first of them paces."""
+    return range(stages) if config.method.start == "scratch" else judged_stages(stages)
+
+
 def all_objectives(
-    data: TrainingData, config: TrainConfig, parameters: list[nn.Parameter], loss: StageLoss
+    data: TrainingData,
+    config: TrainConfig,
+    parameters: list[nn.Parameter],
+    loss: StageLoss,
+    trained: range | None = None,
 ) -> Steps:
-    """Steps over all stages of the log, the sum of their losses each."""
+    """Steps over all stages of the log, or those `trained`; the sum of their losses each."""
     stages = len(data.stages)
-    plans = [
-        BatchPlan(
+    pace = pacing_stage(config) if trained is None else trained[0]
+    plans = {
+        stage: BatchPlan(
             data,
             data.positives[stage],
             config.stage(stage, stages),
             config.sampling,
             Draw(config.seed, FIRST_DRAW + stage),
         )
-        for stage in range(stages)
-    ]
-    weights = [1.0] * (stages - 1) + [float(config.method.last_weight)]
+        for stage in (range(stages) if trained is None else trained)
+    }
+    weights = [float(config.method.last_weight) if each == stages - 1 else 1.0 for each in plans]
 
     def step_loss(step: int) -> StepLoss:
-        batches = [plan[step % len(plan)] for plan in plans]
-        losses = torch.stack([loss(batch, stage) for stage, batch in enumerate(batches)])
+        batches = {stage: plan[step % len(plan)] for stage, plan in plans.items()}
+        losses = torch.stack([loss(batch, stage) for stage, batch in batches.items()])
         total = (losses * torch.tensor(weights)).sum()
-        return StepLoss(total, total, sum(batch.size for batch in batches))
+        return StepLoss(total, total, sum(batch.size for batch in batches.values()))
 
-    return Steps(len(plans[pacing_stage(config)]), parameters, step_loss)
+    return Steps(len(plans[pace]), parameters, step_loss)

@@ -7,10 +7,14 @@ from collections.abc import Callable, Mapping
 from training.config import TrainConfig
 from training.data import TrainingData
 from training.methods.csmf import Csmf
+from training.methods.dmmp import Dmmp
+from training.methods.dmtl import Dmtl
 from training.methods.joint import Joint
 from training.methods.method import Method
 from training.methods.mix import Mix
 from training.methods.moppr import Moppr
+from training.methods.mvke import Mvke
+from training.methods.objectives import judged_stages
 from training.methods.separate import Separate
 
 _CLASSES: Mapping[str, Callable[[TrainingData, TrainConfig], Method]] = {
@@ -19,6 +23,9 @@ _CLASSES: Mapping[str, Callable[[TrainingData, TrainConfig], Method]] = {
     "separate": Separate,
     "mix": Mix,
     "moppr": Moppr,
+    "dmtl": Dmtl,
+    "dmmp": Dmmp,
+    "mvke": Mvke,
 }
 
 
@@ -29,4 +36,10 @@ def build_method(data: TrainingData, config: TrainConfig) -> Method:
 
 def served_names(config: TrainConfig, stages: tuple[str, ...]) -> tuple[str, ...]:
     """The names under which a method serves its models; "" is the only model of a method."""
-    return stages if config.method.kind == "separate" else ("",)
+    match config.method.kind:
+        case "separate":
+            return stages
+        case "dmmp":
+            return tuple(stages[stage] for stage in judged_stages(len(stages)))
+        case _:
+            return ("",)

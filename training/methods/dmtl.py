@@ -1,0 +1,75 @@
+"""DMTL: a teacher of pairs, multi-task, and one two-tower student of its lists.
+
+Decisions
+- The teacher is ESMM over MMoE (`training.methods.teacher`). It is trained first and then teaches
+  as it is: what the paper trains at once, with gradients stopped between the two, apart.
+- Clicks' batches teach the distribution of clicks, conversions' batches that of conversions over
+  the whole space (CTCVR), `method.last_weight` times: with the latter alone, one vector would rank
+  for conversions only.
+- The student learns its list-wise distillation beside the positives themselves, with all of the
+  batch's candidates: a teacher of pairs is too dear for them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from bundle.manifest import StageCertificate
+from training.batches import Batch
+from training.config import TrainConfig
+from training.data import TrainingData
+from training.methods.experts import refuse_normalise
+from training.methods.method import Served, serve_whole
+from training.methods.objectives import all_objectives, trained_stages
+from training.methods.pretraining import NO_MARGIN, pretraining
+from training.methods.teacher import Teacher, distillation, panel_of, panel_scores
+from training.model import TwoTower
+from training.objective import batch_loss
+from training.phase import Phase, Steps
+
+
+class Dmtl:
+    """A teacher, and the student that is served."""
+
+    def __init__(self, data: TrainingData, config: TrainConfig) -> None:
+        refuse_normalise(config)
+        self.data, self.config = data, config
+        self.student = TwoTower(data.schema, config.model, config.seed)
+        everybody = range(config.method.experts * 2 + 1)
+        objectives = trained_stages(config, len(data.stages))
+        self.teacher = Teacher(data, config, [everybody for _ in objectives])
+        self.network = nn.ModuleList([self.student, self.teacher])
+        self.certificates: list[StageCertificate] = []
+
+    def phases(self) -> list[Phase]:
+        """The exposure model, if it is the start; the teacher; the student."""
+        settings = self.config.stage(self.teacher.first, len(self.data.stages))
+        student = Phase("student", settings.learning_rate, self._start)
+        if self.config.method.start == "scratch":
+            return [self.teacher.phase(), student]
+        first = pretraining(self.student, self.data, self.config)
+        return [replace(first, finish=self._go_on), self.teacher.phase(), student]
+
+    def served(self) -> dict[str, Served]:
+        """The student."""
+        return {"": serve_whole(self.student.user, self.student.item, "dmtl", self.data)}
+
+    def _go_on(self) -> None:
+        self.teacher.towers.load_state_dict(self.student.state_dict())
+
+    def _start(self) -> Steps:
+        trained = trained_stages(self.config, len(self.data.stages))
+        parameters = list(self.student.parameters())
+        return all_objectives(self.data, self.config, parameters, self._loss, trained)
+
+    def _loss(self, batch: Batch, stage: int) -> Tensor:
+        panel = panel_of(batch)
+        with torch.no_grad():
+            taught_BC = self.teacher(batch, panel, stage)
+        users, items = self.student.user(batch.users), self.student.item(batch.items)
+        soft = distillation(taught_BC, panel_scores(users[0], items[0], panel), panel)
+        hard = batch_loss(users, items, batch, None, NO_MARGIN)
+        return self.config.method.hard * hard + self.config.method.soft * soft
