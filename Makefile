@@ -8,7 +8,10 @@ PORT   ?= 8000
 #   make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PIP_ARGS ?=
 
-.PHONY: demo serve test lint clean
+# Raw files of public logs, if you have them: make paper RAW="--raw trivago=train.csv --raw beibei=Beibei"
+RAW ?=
+
+.PHONY: demo serve test lint paper paper-quick clean
 
 demo: $(VENV)/.installed-demo  ## data → train → export → index → serve → query, in minutes
 	$(BIN)/python deploy/demo.py --out $(DEMO) --port $(PORT)
@@ -37,6 +40,14 @@ $(VENV)/.installed-demo: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet $(PIP_ARGS) --editable '.[training,index,service,loadtests,dev]'
 	touch $@ $(VENV)/.installed-demo
+
+paper: $(VENV)/.installed-demo  ## the paper's tables and figures, measured again; hours, goes on after any stop
+	$(BIN)/csmf-index layouts --items 4000000 --out docs/results/paper
+	$(BIN)/python -m training.paper --out docs/results/paper --work paper $(RAW)
+
+paper-quick: $(VENV)/.installed-demo  ## the same on small logs, in minutes; its page is paper-quick/page/README.md
+	$(BIN)/csmf-index layouts --items 100000 --out paper-quick/page
+	$(BIN)/python -m training.paper --quick --out paper-quick/page --work paper-quick
 
 clean:  ## remove the environment and the demo's artefacts
 	rm -rf $(VENV) $(DEMO)
