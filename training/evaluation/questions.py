@@ -12,7 +12,7 @@ Decisions
 - Every figure is given for all positives, for those on items that training saw exposed, for those
   on items it never did (cold), and for those of users without a request in the training part
   (cold); each with its counts.
-- Each side and objective has at most `max_requests` requests, evenly spread over time.
+- Each side and objective has at most `max_requests` requests, evenly spread over the log.
 
 Dimension letters: Q queries, K ranks, P positives, L later requests, E their events.
 """

@@ -141,9 +141,10 @@ def _contenders(scores_SN: Floats, k: int) -> Rows:
     """
     if scores_SN.shape[1] <= k:
         return np.arange(scores_SN.shape[1])
-    best_K = np.argpartition(scores_SN.sum(axis=0), -k)[-k:]
+    sum_N = np.add.reduce(scores_SN, axis=0)
+    best_K = np.flatnonzero(sum_N >= np.partition(sum_N, -k)[-k])
     least_S1 = scores_SN[:, best_K].min(axis=1, keepdims=True)
-    return np.flatnonzero((scores_SN >= least_S1).any(axis=0))
+    return np.flatnonzero(np.logical_or.reduce(scores_SN >= least_S1, axis=0))
 
 
 @dataclass(frozen=True)
