@@ -77,8 +77,10 @@ class KernelExperts(nn.Module):
         return torch.softmax(logits_BKF, dim=2) * len(fields)
 
     def go_on_from(self, tower: Tower) -> None:
-        """Make every expert the plain tower."""
+        """Make every expert the plain tower, with equal attention to all fields."""
         self.fields.go_on_from(tower)
+        for key in self.keys:
+            nn.init.zeros_(cast("OwnedLinear", key).weights[0])
         for expert in self.experts:
             cast("Stack", expert).go_on_from(tower)
 

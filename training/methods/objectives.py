@@ -1,8 +1,9 @@
 """Steps that lower the losses of several stages at once, for methods without a cascade.
 
 Decisions
-- One batch of each stage per step; the stage that paces goes through its epochs, the batches of the
-  others go round as often as that takes.
+- One batch of each stage per step. The stage that paces goes through its epochs; those with fewer
+  positives get smaller batches, so that they go through theirs in as many steps and no further:
+  a hundred times the same conversions would be learnt by heart. Others see a part.
 - The last stage's loss counts `method.last_weight` times.
 - Nobody is served a list of exposures: a method that need not train on them once the exposure model
   is there trains the judged stages only. Of two stages, both are judged.
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from training.batches import Batch, BatchPlan, Draw
-from training.config import TrainConfig
+from training.config import StageConfig, TrainConfig
 from training.data import TrainingData
 from training.phase import StepLoss, Steps
 
@@ -49,11 +50,13 @@ def all_objectives(
     """Steps over all stages of the log, or those `trained`; the sum of their losses each."""
     stages = len(data.stages)
     pace = pacing_stage(config) if trained is None else trained[0]
+    paced = config.stage(pace, stages)
+    steps = -(-len(data.positives[pace]) // paced.batch_size) * paced.epochs
     plans = {
         stage: BatchPlan(
             data,
             data.positives[stage],
-            config.stage(stage, stages),
+            _lasting(config.stage(stage, stages), len(data.positives[stage]), steps),
             config.sampling,
             Draw(config.seed, FIRST_DRAW + stage),
         )
@@ -67,4 +70,10 @@ def all_objectives(
         total = (losses * torch.tensor(weights)).sum()
         return StepLoss(total, total, sum(batch.size for batch in batches.values()))
 
-    return Steps(len(plans[pace]), parameters, step_loss)
+    return Steps(steps, parameters, step_loss)
+
+
+def _lasting(settings: StageConfig, positives: int, steps: int) -> StageConfig:
+    """Batches no larger than it takes to go through the epochs in so many steps."""
+    enough = max(2, -(-positives * settings.epochs // steps))
+    return settings.model_copy(update={"batch_size": min(settings.batch_size, enough)})
