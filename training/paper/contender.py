@@ -30,7 +30,7 @@ from training.evaluation.vectors import FUSED, TwoTowers, Vectors, alone_weights
 from training.logs.reader import Log
 
 SHARES = tuple(round(step / 10, 1) for step in range(11))  # of the second model
-ONE_WEIGHT = "one weight"
+WEIGHTS, ONE_WEIGHT = "weights", "one weight"
 SWEPT = (0.0, 0.4, 0.8, 1.2, 1.8, 2.4, 3.6)  # values of one weight, the others held
 
 
@@ -87,7 +87,7 @@ def segmented(trial: Trial, default: ObjectiveWeights) -> Side:
         trial.questions,
         {name: _ranker(trial, weights) for name, weights in settings.items()},
         {
-            "weights": Front(labels, lambda k: trial.recall(grid, k)),
+            WEIGHTS: Front(labels, lambda k: trial.recall(grid, k)),
             ONE_WEIGHT: Front(tuple(swept), lambda k: trial.recall([*swept.values()], k)),
         },
     )
