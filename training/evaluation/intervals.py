@@ -1,35 +1,33 @@
 """How sure a difference between two methods is: a paired bootstrap over users and seeds.
 
-    compare_means(ours_SQ, theirs_SQ, user_Q)              recall per seed and query
-    compare_fronts(ours, theirs, yardsticks, user_Q)       per seed, recall per list and objective
+    draws = Draws.of(user_Q, seeds)
+    draws.means(recall_LQ)                       [R, L] of one seed; a hypervolume of them is [R]
+    draws.difference(ours_RS, theirs_RS)         of means, of hypervolumes, of anything else
 
 Decisions
 - Users are drawn, with all their queries: page views of one user are not independent. Both methods
   answer the same draw, and so do both objectives, so what they share cancels.
 - Seeds are drawn too where there are several, one less than there are (Rao and Wu 1988): a draw of
-  all S would show (S − 1)/S of the variance between seeds. Five seeds are still few, and where
-  training varies more than users the interval is somewhat too short.
+  all S would show (S − 1)/S of the variance between seeds. Five are still few: where seeds vary far
+  more than users do, 88 % of the intervals hold the truth (simulated), where as much, 92 %.
 - Seed s of one method is held against seed s of the other: they share the exposure model's draws.
 - The interval is the basic one, 2·estimate − quantiles. A hypervolume takes maxima, so replicates
   lie above it on average, the more so the more points a front has; the basic interval turns that
   around instead of counting it twice. Two simulated fronts alike differ in 4 % of the cases; ten
   lists of exactly equal worth still beat one of them in a fifth (by quantiles alone in three
   quarters), so a front should be thinned on validation before it is held against single lists.
-- The yardstick is the sample's own and the same in all replicates.
 
-Dimension letters: S seeds, Q queries, U users, R replicates (the first is the sample), L lists,
-O objectives.
+Dimension letters: S seeds, Q queries, J those with a positive, U users, R replicates (the first is
+the sample), L lists.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from training.errors import ConfigError
-from training.evaluation.front import Yardstick, hypervolume
 from training.evaluation.metrics import Floats, Rows
 
 REPLICATES = 1000
@@ -54,7 +52,7 @@ class Draws:
     seeds_RS: Floats  # rows sum to 1
 
     @classmethod
-    def of(cls, user_Q: Rows, seeds: int, replicates: int) -> Draws:
+    def of(cls, user_Q: Rows, seeds: int, replicates: int = REPLICATES) -> Draws:
         """The sample, and `replicates` draws; the same for the same arguments."""
         rng = np.random.default_rng(0)
         _, dense_Q = np.unique(user_Q, return_inverse=True)
@@ -91,34 +89,3 @@ class Draws:
         tail = min((turned_R <= 0).sum(), (turned_R >= 0).sum())
         p = min(1.0, 2 * (tail + 1) / (len(turned_R) + 1))
         return Difference(float(estimate), float(low), float(high), float(p))
-
-
-def compare_means(
-    ours_SQ: Floats, theirs_SQ: Floats, user_Q: Rows, replicates: int = REPLICATES
-) -> Difference:
-    """The difference of mean recall, or of any figure per seed and query."""
-    draws = Draws.of(user_Q, len(ours_SQ), replicates)
-    return draws.difference(draws.means(ours_SQ), draws.means(theirs_SQ))
-
-
-def compare_fronts(
-    ours: Sequence[Floats],
-    theirs: Sequence[Floats],
-    yardsticks: Sequence[Yardstick],
-    user_Q: Rows,
-    replicates: int = REPLICATES,
-) -> Difference:
-    """The difference of hypervolumes; per seed recall [L, 2, Q] of the lists on its front.
-
-    Held against no lists, [0, 2, Q], it is the interval of one method's own hypervolume.
-    """
-    draws = Draws.of(user_Q, len(yardsticks), replicates)
-
-    def volumes(fronts: Sequence[Floats]) -> Floats:
-        volumes_SR = []
-        for recall_LOQ, yardstick in zip(fronts, yardsticks, strict=True):
-            points_RLO = np.stack([draws.means(recall_LOQ[:, o]) for o in range(2)], axis=-1)
-            volumes_SR.append(hypervolume(yardstick.scaled(points_RLO)))
-        return np.stack(volumes_SR, axis=1)
-
-    return draws.difference(volumes(ours), volumes(theirs))

@@ -54,7 +54,8 @@ def evaluate(
 def _choice(validation: Trial, test: Trial, k: int) -> Json:
     reason = no_choice(validation)
     if reason:
-        logger.warning("no weights are recommended: %s", reason)
+        if len(validation.vectors.segments.names) > 1:  # else nobody expects any
+            logger.warning("no weights are recommended: %s", reason)
         return {"front": [], "recommended": {}, "not_recommended": reason}
     explored = explore(validation, test, k)
     return {"chosen_by": f"recall@{k}", **explored.front(), **explored.recommended()}

@@ -26,16 +26,19 @@ from training.errors import ConfigError
 from training.evaluation.report import Explored, explore, no_choice
 from training.evaluation.trial import reopen
 
-MAX_REQUESTS = EvaluationConfig().max_requests
+DEFAULTS = EvaluationConfig()
 
 
 def sweep(release: Path, log: Path, out: Path, steps: int | None, k: int) -> list[Path]:
     """Judge a grid of weights on the later part of the log; writes and returns three files."""
     bundle = read_bundle(release)
-    reopened = reopen(bundle, log, k, max_requests=MAX_REQUESTS)
-    if not len(reopened.validation.questions):
-        share = EvaluationConfig().validation_share
-        reopened = reopen(bundle, log, k, max_requests=MAX_REQUESTS, validation_share=share)
+    reopened = reopen(
+        bundle,
+        log,
+        k,
+        max_requests=DEFAULTS.max_requests,
+        default_share=DEFAULTS.validation_share,
+    )
     if reason := no_choice(reopened.validation):
         raise ConfigError(f"{release.name}: {reason}")
     explored = explore(reopened.validation, reopened.test, k, steps)

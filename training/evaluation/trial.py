@@ -94,20 +94,19 @@ def reopen(
     k: int,
     *,
     max_requests: int | None = None,
-    validation_share: float | None = None,
+    default_share: float = 0.0,
 ) -> Reopened:
     """The bundle's towers before the part of the log that it was judged on.
 
-    `max_requests` are judged per side and objective, all with None; the sides are those of the
-    release unless `validation_share` says otherwise. Raises ConfigError on another log.
+    `max_requests` are judged per side and objective, all with None. The sides are those of the
+    release; `default_share` cuts one that was judged whole. Raises ConfigError on another log.
     """
     evaluation = json.loads((bundle.directory / "evaluation.json").read_text(encoding="utf-8"))
     train, later = _parts(bundle.manifest.run_id, evaluation, log_directory)
-    share = evaluation.get("validation_share", 0.0)
     config = EvaluationConfig(
         ks=[k],
         max_requests=max_requests or len(later.requests),
-        validation_share=share if validation_share is None else validation_share,
+        validation_share=evaluation.get("validation_share") or default_share,
     )
     return Reopened(train, later, *open_trials(train, later, TwoTowers.of(bundle), config))
 

@@ -7,9 +7,25 @@ import pytest
 
 from training.errors import ConfigError
 from training.evaluation.front import Yardstick, hypervolume
-from training.evaluation.intervals import Draws, compare_fronts, compare_means
+from training.evaluation.intervals import Draws
 
 UNIT = Yardstick((0.0, 0.0), (1.0, 1.0))
+
+
+def compare_means(ours_SQ, theirs_SQ, user_Q, replicates=1000):
+    draws = Draws.of(user_Q, len(ours_SQ), replicates)
+    return draws.difference(draws.means(ours_SQ), draws.means(theirs_SQ))
+
+
+def compare_fronts(ours_LOQ, theirs_LOQ, user_Q, replicates=1000, yardstick=UNIT):
+    """Of one seed."""
+    draws = Draws.of(user_Q, 1, replicates)
+
+    def volumes(recall_LOQ):
+        points_RLO = np.stack([draws.means(recall_LOQ[:, o]) for o in range(2)], axis=-1)
+        return hypervolume(yardstick.scaled(points_RLO))[:, None]
+
+    return draws.difference(volumes(ours_LOQ), volumes(theirs_LOQ))
 
 
 def covered(difference, truth):
@@ -72,7 +88,7 @@ def test_the_first_replicate_of_a_front_is_the_hypervolume_of_its_means():
     rng = np.random.default_rng(6)
     ours_LOQ, theirs_LOQ = rng.random((4, 2, 30)), rng.random((2, 2, 30))
     ours_LOQ[:, 1, ::3] = theirs_LOQ[:, 1, ::3] = np.nan  # requests without a conversion
-    found = compare_fronts([ours_LOQ], [theirs_LOQ], [UNIT], np.arange(30))
+    found = compare_fronts(ours_LOQ, theirs_LOQ, np.arange(30))
     ours, theirs = (hypervolume(np.nanmean(each, axis=2)) for each in (ours_LOQ, theirs_LOQ))
     assert found.estimate == pytest.approx(ours - theirs)
 
@@ -80,20 +96,18 @@ def test_the_first_replicate_of_a_front_is_the_hypervolume_of_its_means():
 def test_two_fronts_of_equal_worth_seldom_differ():
     rng, angle_L = np.random.default_rng(7), np.linspace(0, np.pi / 2, 10)
     arc_LO = 0.4 + 0.1 * np.stack([np.cos(angle_L), np.sin(angle_L)], axis=1)
-    differ = 0
+    differ, yardstick = 0, Yardstick((0.2, 0.2), (0.6, 0.6))
     for _ in range(60):
         shared_OQ = rng.normal(0, 0.3, (2, 200))
         ours_LOQ, theirs_LOQ = arc_LO[:, :, None] + shared_OQ + rng.normal(0, 0.1, (2, 10, 2, 200))
-        yardstick = Yardstick((0.2, 0.2), (0.6, 0.6))
-        differ += (
-            compare_fronts([ours_LOQ], [theirs_LOQ], [yardstick], np.arange(200), 200).p < 0.05
-        )
+        found = compare_fronts(ours_LOQ, theirs_LOQ, np.arange(200), 200, yardstick)
+        differ += found.p < 0.05
     assert differ <= 6
 
 
 def test_a_front_held_against_nothing_is_its_own_hypervolume():
     recall_LOQ = np.random.default_rng(9).random((4, 2, 100))
-    found = compare_fronts([recall_LOQ], [recall_LOQ[:0]], [UNIT], np.arange(100))
+    found = compare_fronts(recall_LOQ, recall_LOQ[:0], np.arange(100))
     assert found.estimate == pytest.approx(hypervolume(recall_LOQ.mean(axis=2)))
     assert found.low < found.estimate < found.high
 
@@ -101,9 +115,9 @@ def test_a_front_held_against_nothing_is_its_own_hypervolume():
 def test_a_thousand_replicates_of_a_hundred_lists_take_seconds():
     rng = np.random.default_rng(8)
     user_Q = rng.integers(0, 3000, 5000)
-    fronts = [rng.random((100, 2, 5000)), rng.random((100, 2, 5000))]
+    ours_LOQ, theirs_LOQ = rng.random((2, 100, 2, 5000))
     started = time.process_time()
-    compare_fronts(fronts[:1], fronts[1:], [UNIT], user_Q)
+    compare_fronts(ours_LOQ, theirs_LOQ, user_Q)
     assert time.process_time() - started < 10
 
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
+from bundle.segments import Segments
 from training.config import EvaluationConfig
 from training.evaluation.report import evaluate
 from training.evaluation.trial import reopen
-from training.evaluation.vectors import TwoTowers
+from training.evaluation.vectors import TwoTowers, alone_weights
 from training.logs.reader import read_log
 from training.logs.split import split_log
 
@@ -108,3 +109,13 @@ def test_an_objective_without_a_test_positive_has_no_figure(parts, judge):
     found = judge(train, replace(later, events=later.events.with_columns(converted=kept)))
     assert found["recommended"]["balanced"]["test"]["conversion"] is None
     assert found["recommended"]["balanced"]["validation"]["conversion"] > 0
+
+
+def test_a_bundle_of_one_segment_is_one_list_without_weights_to_choose(parts, released):
+    towers = replace(TwoTowers.of(released), segments=Segments(("mix",), (16,)))
+    weights = alone_weights("mix", ["mix"])
+    found = evaluate(*parts, towers, weights, EvaluationConfig(ks=[5, 10]))
+    assert list(found["lists"]) == ["fused"]
+    assert list(found["lists"]["fused"]) == STAGES
+    assert (found["front"], found["recommended"]) == ([], {})
+    assert "one segment" in found["not_recommended"]

@@ -1,6 +1,8 @@
 """A released bundle before the questions, recounted from the log by hand."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -60,3 +62,15 @@ def test_all_requests_of_a_side_are_judged_unless_there_is_a_limit(released, log
     limited = reopen(released, log, 10, max_requests=2).test
     counts = [each.summary()["requests"] for each in limited.questions.objectives.values()]
     assert max(counts) == 2
+
+
+@pytest.mark.parametrize(("default_share", "asked"), [(0.0, 0), (0.5, 12)])
+def test_a_release_that_was_judged_whole_is_cut_only_if_asked(
+    released, log, tmp_path, evaluation, default_share, asked
+):
+    shutil.copytree(released.directory, tmp_path / "whole")
+    whole = evaluation | {"validation_share": 0.0}
+    (tmp_path / "whole" / "evaluation.json").write_text(json.dumps(whole))
+    bundle = replace(released, directory=tmp_path / "whole")
+    found = reopen(bundle, log, 10, default_share=default_share)
+    assert len(found.validation.questions) == asked
