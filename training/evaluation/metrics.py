@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 Rows = NDArray[np.int64]
 Marks = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+NOWHERE = 2**62  # behind every place that a list can have
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,9 @@ class Relevant:
         return Relevant(self.query_P[keep_P], self.item_P[keep_P])
 
     def places(self, ranked_QK: Rows) -> Rows:
-        """[P] the place, from 0, of each positive in its query's list; K if it is not there."""
+        """[P] the place, from 0, of each positive in its query's list, or NOWHERE."""
         at_PK = ranked_QK[self.query_P] == self.item_P[:, None]
-        place_P: Rows = np.where(at_PK.any(axis=1), at_PK.argmax(axis=1), ranked_QK.shape[1])
+        place_P: Rows = np.where(at_PK.any(axis=1), at_PK.argmax(axis=1), NOWHERE)
         return place_P
 
 
@@ -46,8 +47,7 @@ Metrics = dict[str, dict[str, float]]
 def ranking_metrics(query_P: Rows, place_P: Rows, ks: Sequence[int]) -> Metrics:
     """`{"recall@50": {"macro": …, "micro": …}, "ndcg@50": …}` over queries with a positive.
 
-    `place_P` as `Relevant.places` has it, of lists at least max(ks) long, or of the catalogue's
-    length: a place of k and more is not in the first k.
+    `place_P` as `Relevant.places` has it. A list shorter than K counts as the list that it is.
     """
     positives_Q = np.bincount(query_P)
     judged = positives_Q > 0

@@ -74,6 +74,11 @@ def test_a_catalogue_shorter_than_the_list_is_ranked_whole():
     assert found["ndcg@100"]["macro"] == 1.0
 
 
+def test_what_a_short_list_lacks_is_not_found_at_any_length():
+    found = judge(np.array([[5, 6]]), Relevant(np.array([0, 0]), np.array([6, 7])), [2, 100])
+    assert found["recall@2"] == found["recall@100"] == {"macro": 0.5, "micro": 0.5}
+
+
 def test_no_positives_give_zeros_not_a_crash():
     none = np.empty(0, np.int64)
     found = judge(np.array([[1, 0]]), Relevant(none, none), [2])
