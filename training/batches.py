@@ -116,10 +116,11 @@ def _collate(plan: BatchPlan, chosen_B: Rows, rng: np.random.Generator) -> Batch
 
 def _masked(request_B: Rows, item_B: Rows, shared_X: Rows, sampling: SamplingConfig) -> Marks:
     """[B, X] True where a shared candidate is the row's own positive or a known positive of it."""
-    masked_BX = np.eye(len(item_B), len(shared_X), dtype=np.bool_)
-    if sampling.mask_known:
-        masked_BX |= shared_X == item_B[:, None]
-        masked_BX[:, : len(item_B)] |= request_B == request_B[:, None]
+    if not sampling.mask_known:
+        return np.eye(len(item_B), len(shared_X), dtype=np.bool_)
+    rows_B, items_X = request_B.astype(np.int32), shared_X.astype(np.int32)  # compare in half
+    masked_BX: Marks = items_X == items_X[: len(item_B), None]
+    masked_BX[:, : len(item_B)] |= rows_B == rows_B[:, None]
     return masked_BX
 
 

@@ -53,9 +53,10 @@ class SequenceEncoder(CategoryEncoder):
 
     def forward(self, ids_BL: Tensor, owners: int) -> ByOwner:
         """Per owner [B, U_t]."""
-        known_BL1 = (ids_BL > 0).unsqueeze(-1).to(torch.float32)
-        count_B1 = known_BL1.sum(dim=1).clamp(min=1.0)
-        return [(rows * known_BL1).sum(dim=1) / count_B1 for rows in self.table(ids_BL, owners)]
+        known_BL = (ids_BL > 0).to(torch.float32)
+        weights_BL = known_BL / known_BL.sum(dim=1, keepdim=True).clamp(min=1.0)
+        rows = self.table(ids_BL, owners, padding=0)
+        return [torch.bmm(weights_BL.unsqueeze(1), rows_BLU).squeeze(1) for rows_BLU in rows]
 
 
 class InputEncoder(nn.Module):

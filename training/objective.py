@@ -8,6 +8,8 @@ Decisions
   It carries no gradient, as upstream is frozen.
 - A model of one segment has the same loss; its upstream score, if it has one, is that of frozen
   models trained before it.
+- Logits are built by adding scores onto what does not train, and a row's positive stays where its
+  batch has it, on the diagonal: few passes over [B, X], which cost as much as the towers.
 
 Dimension letters: B positives, X candidates shared by the batch, H candidates of a row's own,
 M vector dims.
@@ -34,24 +36,25 @@ def stage_losses(
 ) -> list[Tensor]:
     """The loss of `stage` over the segments of the first w owners, for each w of `widths`.
 
-    Two widths, the stage's owners and all owners, make recovery nested; one forward pass serves.
+    Two widths, the stage's owners and all owners, make recovery nested; one forward pass serves,
+    and the wider score is the narrower one plus what the further segments add.
     """
     users, items = model.user(batch.users, max(widths)), model.item(batch.items, max(widths))
-    delta_BX = _upstream_margin(users, items, batch, stage) if stage > 0 else None
-    return [batch_loss(users[:width], items[:width], batch, delta_BX, margin) for width in widths]
+    logits_BX = _constants(batch, _upstream_margin(users, items, batch, stage), margin)
+    logits_BX = add_scores(logits_BX, users[:stage], items[:stage], batch)  # frozen: no gradient
+    losses, start = [], stage
+    for width in widths:
+        logits_BX = add_scores(logits_BX, users[start:width], items[start:width], batch)
+        losses.append(_loss(logits_BX))
+        start = width
+    return losses
 
 
 def batch_loss(
     users: ByOwner, items: ByOwner, batch: Batch, delta_BX: Tensor | None, margin: MarginConfig
 ) -> Tensor:
     """Eq. 6 on one batch, from segments of `users` [B, M] and `items` [B + K + B·H, M]."""
-    count_B, counts_BX = _log_counts(batch)
-    positive_B, negatives_BX = batch_scores(users, items, batch)
-    logits_BX = negatives_BX - counts_BX
-    if delta_BX is not None:
-        logits_BX = with_margin(logits_BX, delta_BX, margin)
-    logits_BX = logits_BX.masked_fill(batch.masked_BX, -torch.inf)
-    return sampled_softmax(positive_B - count_B, logits_BX)
+    return _loss(add_scores(_constants(batch, delta_BX, margin), users, items, batch))
 
 
 def frozen_margin(upstream: Sequence[Towers], batch: Batch) -> Tensor | None:
@@ -59,32 +62,53 @@ def frozen_margin(upstream: Sequence[Towers], batch: Batch) -> Tensor | None:
     if not upstream:
         return None
     with torch.no_grad():
-        scores = [
-            batch_scores(user(batch.users), item(batch.items), batch) for user, item in upstream
-        ]
-        positive_B = torch.stack([positive for positive, _ in scores]).sum(dim=0)
-        negatives_BX = torch.stack([negatives for _, negatives in scores]).sum(dim=0)
-        return positive_B.unsqueeze(1) - negatives_BX
+        scores_BX = torch.zeros(batch.masked_BX.shape)
+        for user, item in upstream:
+            scores_BX = add_scores(scores_BX, user(batch.users), item(batch.items), batch)
+        return _differences(scores_BX)
 
 
-def _upstream_margin(users: ByOwner, items: ByOwner, batch: Batch, stage: int) -> Tensor:
-    """Δ of Eq. 7, [B, X + H]."""
+def _upstream_margin(users: ByOwner, items: ByOwner, batch: Batch, stage: int) -> Tensor | None:
+    """Δ of Eq. 7, [B, X + H]; None in the first stage."""
+    if stage == 0:
+        return None
     with torch.no_grad():
         scaled = [segment * (stage - owner) for owner, segment in enumerate(users[:stage])]
-        positive_B, negatives_BX = batch_scores(scaled, items[:stage], batch)
-        return positive_B.unsqueeze(1) - negatives_BX
+        nothing_BX = torch.zeros(batch.masked_BX.shape)
+        return _differences(add_scores(nothing_BX, scaled, items[:stage], batch))
 
 
-def batch_scores(users: ByOwner, items: ByOwner, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Inner products with the row's positive [B] and with all candidates [B, X + H]."""
+def _differences(scores_BX: Tensor) -> Tensor:
+    """Of each row's positive, which is on the diagonal, and its candidates; in place."""
+    positive_B1 = scores_BX.diagonal().clone().unsqueeze(1)
+    return torch.sub(positive_B1, scores_BX, out=scores_BX)
+
+
+def add_scores(onto_BX: Tensor, users: ByOwner, items: ByOwner, batch: Batch) -> Tensor:
+    """`onto_BX` plus the inner products with all candidates, [B, X + H], in one pass."""
+    if not users:
+        return onto_BX
     users_BM, items_NM = torch.cat(users, dim=1), torch.cat(items, dim=1)
     shared = batch.size + batch.mixed
-    scores_BX = users_BM @ items_NM[:shared].T
+    scores_BX = torch.addmm(onto_BX[:, :shared], users_BM, items_NM[:shared].T)
+    if len(items_NM) == shared:
+        return scores_BX
     own_BHM = items_NM[shared:].reshape(batch.size, -1, items_NM.shape[1])
-    own_BH = torch.einsum("bm,bhm->bh", users_BM, own_BHM)
-    return scores_BX.diagonal(), torch.cat([scores_BX, own_BH], dim=1)
+    own_BH = (users_BM.unsqueeze(1) * own_BHM).sum(dim=2)
+    return torch.cat([scores_BX, onto_BX[:, shared:] + own_BH], dim=1)
 
 
-def _log_counts(batch: Batch) -> tuple[Tensor, Tensor]:
-    shared_BX = batch.log_count_X.expand(batch.size, -1)
-    return batch.log_count_X[: batch.size], torch.cat([shared_BX, batch.log_count_BH], dim=1)
+def _constants(batch: Batch, delta_BX: Tensor | None, margin: MarginConfig) -> Tensor:
+    """What logits hold beside scores, [B, X + H]: logQ, margin, masks. Nothing here trains."""
+    with torch.no_grad():
+        shared_BX = batch.log_count_X.expand(batch.size, -1)
+        constants_BX = torch.cat([shared_BX, batch.log_count_BH], dim=1).neg_()
+        if delta_BX is not None:
+            constants_BX = with_margin(constants_BX, delta_BX, margin)
+        constants_BX.masked_fill_(batch.masked_BX, -torch.inf)
+        constants_BX.diagonal().copy_(-batch.log_count_X[: batch.size])  # the positives
+        return constants_BX
+
+
+def _loss(logits_BX: Tensor) -> Tensor:
+    return sampled_softmax(logits_BX, torch.arange(len(logits_BX)))

@@ -65,9 +65,10 @@ class OwnedTable(nn.Module):
         table_VU = torch.randn(rows, columns, generator=generator) * scale
         self.blocks = nn.ParameterList([nn.Parameter(table_VU)])
 
-    def forward(self, ids: Tensor, owners: int) -> ByOwner:
-        """[...] rows → per owner [..., U_t]."""
-        return [functional.embedding(ids, block) for block in list(self.blocks)[:owners]]
+    def forward(self, ids: Tensor, owners: int, padding: int | None = None) -> ByOwner:
+        """[...] rows → per owner [..., U_t]; row `padding` gets no gradient from here."""
+        blocks = list(self.blocks)[:owners]
+        return [functional.embedding(ids, block, padding_idx=padding) for block in blocks]
 
     def information(self) -> Tensor:
         """[U] L1 norm of each column of the last owner."""

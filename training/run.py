@@ -32,7 +32,7 @@ from training.progress import ProgressReport
 from training.release import FinishedRun, default_weights, release, split
 from training.trainer import Trainer, make_deterministic
 
-TRAINER = 2  # raised when a change of code changes what a configuration trains
+TRAINER = 3  # raised when a change of code changes what a configuration trains
 logger = logging.getLogger("training")
 Json = dict[str, Any]
 

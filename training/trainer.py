@@ -120,3 +120,5 @@ def make_deterministic(threads: int) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(mode=True)
+    # With it, torch writes NaN into all fresh memory, to show reads of it; there are none.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -21,21 +21,21 @@ def naive_margin(delta, eta, sigma):
 
 
 def test_sampled_softmax_keeps_the_positive_in_the_denominator():
-    positive, negatives = RNG.normal(size=4), RNG.normal(size=(4, 6))
+    logits, columns = RNG.normal(size=(4, 7)), [2, 0, 6, 3]
     expected = np.mean(
         [
-            -math.log(math.exp(s) / (math.exp(s) + sum(math.exp(n) for n in row)))
-            for s, row in zip(positive, negatives, strict=True)
+            -math.log(math.exp(row[column]) / sum(math.exp(logit) for logit in row))
+            for row, column in zip(logits, columns, strict=True)
         ]
     )
-    found = sampled_softmax(torch.tensor(positive), torch.tensor(negatives))
+    found = sampled_softmax(torch.tensor(logits), torch.tensor(columns))
     assert float(found) == pytest.approx(expected)
 
 
 def test_a_masked_negative_counts_for_nothing():
-    positive_B, negatives_BX = torch.tensor([1.0]), torch.tensor([[0.5, -torch.inf]])
-    expected = sampled_softmax(positive_B, negatives_BX[:, :1])
-    assert float(sampled_softmax(positive_B, negatives_BX)) == pytest.approx(float(expected))
+    logits_BX, positive_B = torch.tensor([[1.0, 0.5, -torch.inf]]), torch.tensor([0])
+    expected = sampled_softmax(logits_BX[:, :2], positive_B)
+    assert float(sampled_softmax(logits_BX, positive_B)) == pytest.approx(float(expected))
 
 
 def test_the_margin_is_that_of_equation_7():

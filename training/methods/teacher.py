@@ -133,4 +133,4 @@ class Teacher(nn.Module):
     def _loss(self, batch: Batch, stage: int) -> Tensor:
         panel = panel_of(batch)
         logits_BC = panel.logits(self(batch, panel, stage))
-        return sampled_softmax(logits_BC[:, 0], logits_BC[:, 1:])
+        return sampled_softmax(logits_BC, torch.zeros(len(logits_BC), dtype=torch.int64))
