@@ -1,0 +1,108 @@
+"""The pictures: fronts of two objectives, and curves over one setting.
+
+Decisions
+- A front is drawn from means over seeds: the lists that mean validation recall keeps, where they
+  are on test. A method with one list is one mark.
+- Curves have bars of a standard deviation between seeds; users add to it.
+
+Dimension letters: L lists; 2 are the last two objectives.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from training.evaluation.metrics import Floats
+from training.paper.fronts import Contestant, Fronts, contestants
+from training.paper.run import FRONT_K
+from training.paper.study import Study
+from training.paper.table import Mean
+from training.paper.tables import OUR_FRONT, from_scratch
+
+MARKS = "osD^vP*X<>dph8"
+
+
+def front_picture(study: Study, fronts: Fronts) -> bytes:
+    """Everybody's front: from the exposure model alone, and with those from scratch."""
+    scratch = {variant.name for variant in study.main if from_scratch(variant)}
+    drawn = [each for each in contestants(study, fronts.findings) if fronts.seeds(each)]
+    figure = Figure(figsize=(13, 6), layout="constrained")
+    first, second = fronts.findings.stages[-2:]
+    for axes, wide in zip(figure.subplots(1, 2), (False, True), strict=True):
+        for number, contestant in enumerate(drawn):
+            apart = contestant.parts[0][0] in scratch
+            if len(contestant.parts) == 1 and (wide or not apart):
+                _draw_front(axes, fronts, contestant, number, faint=apart)
+        axes.set(xlabel=f"{first} recall@{FRONT_K}", ylabel=f"{second} recall@{FRONT_K}")
+        axes.set_title("with methods from scratch" if wide else "from the exposure model")
+        axes.grid(alpha=0.3)
+    handles, labels = figure.axes[1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize=8)
+    figure.suptitle(fronts.findings.log.title)
+    return _png(figure)
+
+
+def _draw_front(
+    axes: Axes, fronts: Fronts, contestant: Contestant, number: int, *, faint: bool
+) -> None:
+    points_L2 = fronts.mean_front(contestant)
+    ours = contestant == OUR_FRONT
+    axes.plot(
+        *points_L2.T,
+        marker=MARKS[number % len(MARKS)],
+        color="black" if ours else f"C{number % 10}",
+        fillstyle="none" if faint else "full",
+        linestyle="--" if faint else "-",
+        linewidth=2 if ours else 1,
+        zorder=3 if ours else 2,
+        label=contestant.name,
+    )
+
+
+def curves(
+    title: str,
+    label: str,
+    at: Sequence[float],
+    lines: Mapping[str, Sequence[Mean | None]],
+    *,
+    marked: float | None = None,
+    mirrored: str = "",
+) -> bytes:
+    """Lines over one setting; `marked` is the paper's value, `mirrored` names 1 − x on top."""
+    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    axes = figure.subplots()
+    for name, means in lines.items():
+        run = [(x, mean) for x, mean in zip(at, means, strict=True) if mean is not None]
+        axes.errorbar(
+            [x for x, _ in run],
+            [mean.value for _, mean in run],
+            [mean.spread or 0.0 for _, mean in run],
+            marker="o",
+            capsize=3,
+            label=name,
+            linestyle="--" if "fused" in name else "-",
+        )
+    if marked is not None:
+        axes.axvline(marked, color="0.6", linestyle=":", label="the paper's setting")
+    if mirrored:
+        axes.secondary_xaxis("top", functions=(_rest, _rest)).set_xlabel(mirrored)
+    axes.set(xlabel=label, ylabel=f"recall@{FRONT_K}", title=title)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return _png(figure)
+
+
+def _rest(shares: ArrayLike) -> Floats:
+    return 1 - np.asarray(shares, float)
+
+
+def _png(figure: Figure) -> bytes:
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=110, metadata={"Software": None})
+    return image.getvalue()

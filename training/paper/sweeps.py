@@ -1,0 +1,99 @@
+"""Figures 4 and 5 on one log: one setting of CSMF varied, the others held.
+
+Decisions
+- Fig. 4: variants trained with a pruned share τ each; read from the other end it is the share that
+  is retained, so one set of runs answers both readings of the paper.
+- Fig. 5a: variants trained with an η each. Fig. 5b to d: no training; the released index under one
+  weight varied, the others at their defaults, always the fused list.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from training.paper.contender import ONE_WEIGHT, SWEPT
+from training.paper.figures import curves
+from training.paper.findings import Findings, sample_mean
+from training.paper.run import OWN_LISTS
+from training.paper.study import ETAS, TAUS
+from training.paper.table import Mean, Table
+from training.paper.tables import OURS, VIEWS
+
+PAPERS = {"tau": 0.75, "eta": 1.8, "exposure": 1.0, "click": 1.8, "conversion": 1.2}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Recall of some lists at some values of a setting."""
+
+    setting: str
+    values: tuple[float, ...]
+    lines: Mapping[str, Sequence[Mean | None]]
+
+    @property
+    def run(self) -> bool:
+        """Whether any of it was."""
+        return any(mean is not None for means in self.lines.values() for mean in means)
+
+    def best(self, line: str) -> float:
+        """The value with the highest recall of a line."""
+        run = zip(self.values, self.lines[line], strict=True)
+        return max((mean.value, value) for value, mean in run if mean is not None)[1]
+
+
+def trained(found: Findings, setting: str) -> Sweep:
+    """Fig. 4 or 5a: both lists of the last two objectives, by value."""
+    values, form = (TAUS, "tau {:.2f}") if setting == "tau" else (ETAS, "eta {:.1f}")
+    lines = {
+        f"{stage}, {view} list": [
+            sample_mean(found.recall(form.format(value), OWN_LISTS, listed(stage), stage))
+            for value in values
+        ]
+        for stage in found.stages[-2:]
+        for view, listed in VIEWS.items()
+    }
+    return Sweep(setting, values, lines)
+
+
+def weighed(found: Findings, stage: str) -> Sweep:
+    """Fig. 5b to d: the fused list under one weight varied."""
+    lines = {
+        f"{judged}, fused list": [
+            sample_mean(found.recall(OURS, ONE_WEIGHT, f"{stage} {value:g}", judged))
+            for value in SWEPT
+        ]
+        for judged in found.stages
+    }
+    return Sweep(stage, SWEPT, lines)
+
+
+def sweep_table(found: Findings, sweep: Sweep) -> Table:
+    """The numbers of a figure."""
+    header = [sweep.setting, *(["retained"] if sweep.setting == "tau" else []), *sweep.lines]
+    rows = [
+        (value, *([1 - value] if sweep.setting == "tau" else []), *means)
+        for value, *means in zip(sweep.values, *sweep.lines.values(), strict=True)
+    ]
+    return Table(f"{found.log.name}-{file_name(sweep)}", tuple(header), {"": rows})
+
+
+def sweep_picture(found: Findings, sweep: Sweep) -> bytes:
+    """The figure."""
+    labels = {"tau": "τ, pruned share of information", "eta": "η"}
+    label = labels.get(sweep.setting, f"weight of {sweep.setting}")
+    return curves(
+        found.log.title,
+        label,
+        sweep.values,
+        sweep.lines,
+        marked=PAPERS.get(sweep.setting),
+        mirrored="retained share" if sweep.setting == "tau" else "",
+    )
+
+
+def file_name(sweep: Sweep) -> str:
+    """Of its table and picture."""
+    figure = {"tau": "fig4", "eta": "fig5a"}.get(sweep.setting, "fig5-weight")
+    return f"{figure}-{re.sub('[^a-z]', '', sweep.setting)}"

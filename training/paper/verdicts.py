@@ -1,0 +1,152 @@
+"""Whether CSMF wins on one log: three goals, each held or not.
+
+    1 its front holds more than every rival's, all retrained lists pooled, and two models joined
+    2 at some weights the fused list is ahead of the best-tuned union of the last two objectives'
+      positives (youtubednn-mix), on both objectives
+    3 the list for each objective is within 2 % of the model fine-tuned for it
+
+Decisions
+- A goal holds if the data show it (95 %), does not hold if they show the opposite, and is within
+  noise otherwise. A goal of several parts holds if every part does, so nothing needs correcting for
+  the number of tests; one part that fails is enough to fail it.
+- Weights and the best-tuned union are chosen on validation, by means over seeds.
+
+Dimension letters: L lists, S seeds; 2 are the last two objectives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.evaluation.intervals import Difference
+from training.evaluation.metrics import Floats
+from training.paper.contender import WEIGHTS
+from training.paper.findings import Findings, sample_mean
+from training.paper.fronts import CORNER, Fronts, contestants
+from training.paper.run import OWN_LISTS
+from training.paper.study import Study
+from training.paper.table import NOT_RUN, Row, Table, shown
+from training.paper.tables import OUR_FRONT, OURS, own
+
+HELD, NOISE, FAILED = "held", "within noise", "not held"
+UNION = "youtubednn-mix"
+WITHIN = 0.02
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """On one goal."""
+
+    goal: str
+    outcome: str
+    sentence: str
+    parts: Mapping[str, Difference]
+
+
+def verdicts(study: Study, fronts: Fronts) -> list[Verdict]:
+    """On the three goals."""
+    return [
+        larger_front(study, fronts),
+        ahead_on_both(study, fronts.findings),
+        near_the_fine_tuned(fronts.findings),
+    ]
+
+
+def larger_front(study: Study, fronts: Fronts) -> Verdict:
+    """Goal 1."""
+    ours = fronts.volumes(OUR_FRONT)
+    leads = {
+        each.name: lead
+        for each in contestants(study, fronts.findings)
+        if each != OUR_FRONT
+        and (lead := fronts.findings.difference(ours, fronts.volumes(each))) is not None
+    }
+    of = {
+        key: [name for name, lead in leads.items() if outcome([lead]) == key]
+        for key in (HELD, NOISE, FAILED)
+    }
+    sentence = (
+        f"CSMF's hypervolume is larger than that of {len(of[HELD])} of {len(leads)} fronts, not "
+        f"told apart from {_named(of[NOISE])}, smaller than {_named(of[FAILED])}."
+    )
+    return _verdict("1 the largest front", leads, sentence)
+
+
+def ahead_on_both(study: Study, found: Findings) -> Verdict:
+    """Goal 2."""
+    stages = found.stages[-2:]
+    unions = {
+        variant.name: _on_validation(found, variant.name, "one list")[0]
+        for variant in study.main
+        if variant.method == UNION and found.of(variant.name)
+    }
+    goal = "2 ahead of the best-tuned union on both"
+    if not unions or not found.of(OURS):
+        return _verdict(goal, {}, "")
+    best = max(unions, key=lambda name: float(unions[name].prod()))
+    gains_L = (_on_validation(found, OURS, WEIGHTS) / unions[best]).min(axis=1)
+    weights = next(iter(found.of(OURS).values())).fronts[WEIGHTS].labels[int(gains_L.argmax())]
+    leads, said = {}, []
+    for stage in stages:
+        ours, theirs = (
+            found.recall(OURS, WEIGHTS, weights, stage),
+            found.recall(best, "one list", "", stage),
+        )
+        lead = found.difference(ours, theirs)
+        if lead is not None:
+            leads[stage] = lead
+            said.append(
+                f"{stage} {shown(sample_mean(ours))} against {shown(sample_mean(theirs))}, "
+                f"{shown(lead)}"
+            )
+    return _verdict(goal, leads, f"Weights {weights} against {best}: {'; '.join(said)}.")
+
+
+def near_the_fine_tuned(found: Findings) -> Verdict:
+    """Goal 3."""
+    parts, said = {}, []
+    for stage in found.stages:
+        ours, theirs = (found.recall(each, OWN_LISTS, own(stage), stage) for each in (OURS, CORNER))
+        allowed = {seed: (1 - WITHIN) * each_R for seed, each_R in theirs.items()}
+        part = found.difference(ours, allowed)
+        lead, level = found.difference(ours, theirs), sample_mean(theirs)
+        if part is not None and lead is not None and level is not None:
+            parts[stage] = part
+            said.append(f"{stage} {lead.estimate / level.value:+.1%} ({outcome([part])})")
+    sentence = f"Against the model fine-tuned for each objective: {', '.join(said)}."
+    return _verdict(f"3 each objective's list within {WITHIN:.0%}", parts, sentence)
+
+
+def verdict_table(found: Findings, given: Sequence[Verdict]) -> Table:
+    """Every comparison behind the verdicts."""
+    rows: dict[str, list[Row]] = {
+        each.goal: [(name, lead, outcome([lead])) for name, lead in each.parts.items()]
+        for each in given
+    }
+    return Table(f"{found.log.name}-verdicts", ("against or objective", "lead", "outcome"), rows)
+
+
+def outcome(parts: Sequence[Difference]) -> str:
+    """Of a goal that asks for all parts to be above zero."""
+    if any(part.high < 0 for part in parts):
+        return FAILED
+    return HELD if all(part.low > 0 for part in parts) else NOISE
+
+
+def _verdict(goal: str, parts: Mapping[str, Difference], sentence: str) -> Verdict:
+    if not parts:
+        return Verdict(goal, NOT_RUN, "", parts)
+    return Verdict(goal, outcome([*parts.values()]), sentence, parts)
+
+
+def _on_validation(found: Findings, variant: str, front: str) -> Floats:
+    """[L, 2] recall of a front's lists, mean over seeds."""
+    each = [run.fronts[front].validation_LO[:, -2:] for run in found.of(variant).values()]
+    return np.asarray(np.mean(each, axis=0))
+
+
+def _named(names: Sequence[str]) -> str:
+    return f"{len(names)} ({'; '.join(names)})" if names else "none"
