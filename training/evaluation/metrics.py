@@ -21,6 +21,7 @@ Rows = NDArray[np.int64]
 Marks = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 NOWHERE = 2**62  # behind every place that a list can have
+BLOCK = 2048  # positives looked up at once: bounds memory
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,11 @@ class Relevant:
 
     def places(self, ranked_QK: Rows) -> Rows:
         """[P] the place, from 0, of each positive in its query's list, or NOWHERE."""
-        at_PK = ranked_QK[self.query_P] == self.item_P[:, None]
-        place_P: Rows = np.where(at_PK.any(axis=1), at_PK.argmax(axis=1), NOWHERE)
+        place_P = np.empty(len(self.query_P), np.int64)
+        for start in range(0, len(place_P), BLOCK):
+            block = slice(start, start + BLOCK)
+            at_PK = ranked_QK[self.query_P[block]] == self.item_P[block, None]
+            place_P[block] = np.where(at_PK.any(axis=1), at_PK.argmax(axis=1), NOWHERE)
         return place_P
 
 
