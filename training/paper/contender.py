@@ -30,7 +30,8 @@ from training.evaluation.vectors import FUSED, TwoTowers, Vectors, alone_weights
 from training.logs.reader import Log
 
 SHARES = tuple(round(step / 10, 1) for step in range(11))  # of the second model
-WEIGHTS, ONE_WEIGHT = "weights", "one weight"
+WEIGHTS, ONE_WEIGHT, ONE_LIST = "weights", "one weight", "one list"
+JOINED, MERGED = "joined", "merged"
 SWEPT = (0.0, 0.4, 0.8, 1.2, 1.8, 2.4, 3.6)  # values of one weight, the others held
 
 
@@ -101,7 +102,7 @@ def single(trial: Trial, stages: Sequence[str]) -> Side:
     return Side(
         trial.questions,
         {each: _ranker(trial, weights) for each in names},
-        {"one list": Front(("",), lambda k: trial.recall([weights], k))},
+        {ONE_LIST: Front(("",), lambda k: trial.recall([weights], k))},
     )
 
 
@@ -129,7 +130,7 @@ def several(trials: Mapping[str, Trial], stages: Sequence[str]) -> Side:
     return Side(
         questions,
         {**lists, "fused": lambda: joined(0.5).vectors.rank(FUSED, questions.ks[-1])},
-        {"joined": Front(labels, fused), "merged": Front(labels, merged)},
+        {JOINED: Front(labels, fused), MERGED: Front(labels, merged)},
     )
 
 

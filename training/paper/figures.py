@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,9 +20,10 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from training.evaluation.metrics import Floats
+from training.paper.contender import MERGED
 from training.paper.fronts import Contestant, Fronts, contestants
 from training.paper.run import FRONT_K
-from training.paper.study import Study
+from training.paper.study import MIXES, Study
 from training.paper.table import Mean
 from training.paper.tables import OUR_FRONT, from_scratch
 
@@ -30,39 +32,48 @@ MARKS = "osD^vP*X<>dph8"
 
 def front_picture(study: Study, fronts: Fronts) -> bytes:
     """Everybody's front: from the exposure model alone, and with those from scratch."""
-    scratch = {variant.name for variant in study.main if from_scratch(variant)}
-    drawn = [each for each in contestants(study, fronts.findings) if fronts.seeds(each)]
+    drawn = [
+        each
+        for each in contestants(study, fronts.findings)
+        if fronts.seeds(each) and len(each.parts) == 1
+    ]
     figure = Figure(figsize=(13, 6), layout="constrained")
     first, second = fronts.findings.stages[-2:]
     for axes, wide in zip(figure.subplots(1, 2), (False, True), strict=True):
-        for number, contestant in enumerate(drawn):
-            apart = contestant.parts[0][0] in scratch
-            if len(contestant.parts) == 1 and (wide or not apart):
-                _draw_front(axes, fronts, contestant, number, faint=apart)
+        for contestant in reversed(drawn):  # CSMF last, on top
+            _draw_front(axes, fronts, contestant, _style(study, contestant), wide=wide)
         axes.set(xlabel=f"{first} recall@{FRONT_K}", ylabel=f"{second} recall@{FRONT_K}")
         axes.set_title("with methods from scratch" if wide else "from the exposure model")
         axes.grid(alpha=0.3)
-    handles, labels = figure.axes[1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", fontsize=8)
+    named = dict(zip(*figure.axes[1].get_legend_handles_labels()[::-1], strict=True))
+    figure.legend([*named.values()][::-1], [*named][::-1], loc="outside right upper", fontsize=8)
     figure.suptitle(fronts.findings.log.title)
     return _png(figure)
 
 
+def _style(study: Study, contestant: Contestant) -> Mapping[str, Any]:
+    """One colour and mark a method; hollow and dashed from scratch, dotted if lists are merged."""
+    by_name = {variant.name: variant for variant in study.main}
+    variant = by_name[contestant.parts[0][0]]
+    number = [*dict.fromkeys(each.method for each in study.main)].index(variant.method)
+    ours, apart = contestant == OUR_FRONT, from_scratch(variant)
+    merged = contestant.parts[0][1] == MERGED
+    return {
+        "label": f"{MIXES[0].method} retrained" if variant in MIXES else contestant.name,
+        "color": "black" if ours else f"C{number % 10}",
+        "marker": MARKS[number % len(MARKS)],
+        "fillstyle": "none" if apart or merged else "full",
+        "linestyle": "--" if apart else ":" if merged else "-",
+        "linewidth": 2 if ours else 1,
+        "markersize": 6 if ours else 5,
+    }
+
+
 def _draw_front(
-    axes: Axes, fronts: Fronts, contestant: Contestant, number: int, *, faint: bool
+    axes: Axes, fronts: Fronts, contestant: Contestant, style: Mapping[str, Any], *, wide: bool
 ) -> None:
-    points_L2 = fronts.mean_front(contestant)
-    ours = contestant == OUR_FRONT
-    axes.plot(
-        *points_L2.T,
-        marker=MARKS[number % len(MARKS)],
-        color="black" if ours else f"C{number % 10}",
-        fillstyle="none" if faint else "full",
-        linestyle="--" if faint else "-",
-        linewidth=2 if ours else 1,
-        zorder=3 if ours else 2,
-        label=contestant.name,
-    )
+    if wide or style["linestyle"] != "--":
+        axes.plot(*fronts.mean_front(contestant).T, **style)
 
 
 def curves(

@@ -25,7 +25,7 @@ import numpy as np
 from training.errors import ConfigError
 from training.evaluation.front import Yardstick, hypervolume, on_front
 from training.evaluation.metrics import Floats
-from training.paper.contender import ONE_WEIGHT, WEIGHTS
+from training.paper.contender import JOINED, ONE_LIST, ONE_WEIGHT, WEIGHTS
 from training.paper.findings import Findings, Replicates
 from training.paper.run import FRONT_K, OWN_LISTS
 from training.paper.study import MIXES, Study
@@ -156,15 +156,15 @@ def contestants(study: Study, findings: Findings) -> list[Contestant]:
         for name in names:
             title = variant.name if len(names) == 1 else f"{variant.name} ({name})"
             each.append(Contestant(title, ((variant.name, name, False),)))
-        if "one list" in names:
-            alone.append((variant.name, "one list", False))
-        if "joined" in names:  # its ends are each model alone
-            alone.append((variant.name, "joined", True))
+        if ONE_LIST in names:
+            alone.append((variant.name, ONE_LIST, False))
+        if JOINED in names:  # its ends are each model alone
+            alone.append((variant.name, JOINED, True))
     mixes = [variant.name for variant in MIXES if findings.of(variant.name)]
     pools = [
         Contestant(
             f"youtubednn-mix retrained, {len(mixes)} of {len(MIXES)} pooled",
-            tuple((name, "one list", False) for name in mixes),
+            tuple((name, ONE_LIST, False) for name in mixes),
         ),
         Contestant(f"all retrained lists of {len(alone)} variants pooled", tuple(alone)),
     ]

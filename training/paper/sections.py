@@ -22,7 +22,7 @@ from training.paper.statements import (
 )
 from training.paper.study import Study
 from training.paper.sweeps import file_name, sweep_picture, sweep_table, trained, weighed
-from training.paper.table import NOT_RUN, Row, Table
+from training.paper.table import NOT_RUN, Row, Table, together
 from training.paper.tables import (
     VIEWS,
     cold_slices,
@@ -75,9 +75,9 @@ def claims(shown: Shown) -> str:
     made = [each for front in shown.fronts for each in statements(shown.study, front.findings)]
     layouts = shown.out / f"{LAYOUTS}.json"
     if layouts.exists():
-        made.append(on_storage(json.loads(layouts.read_text("utf-8"))))
+        made.append(on_storage(json.loads(layouts.read_text("utf-8"))["layouts"]))
     made.append(online())
-    made.sort(key=lambda each: ITEMS.index(each.item))
+    made.sort(key=lambda each: ITEMS.index(each.item.partition(",")[0]))
     said = "The paper's figures are of a private log: what can be reproduced is a direction."
     return _section("The paper's claims", said, shown.table(statement_table(made)))
 
@@ -99,7 +99,12 @@ def goals(shown: Shown) -> str:
         "ahead of the best-tuned youtubednn-mix on both objectives. (3) Its list for each "
         "objective is within 2 % of the model fine-tuned for that objective."
     )
-    return _section("Is it the best?", said, *shown.per_log(of))
+    outcomes: list[Row] = [
+        (front.findings.log.title, *(each.outcome for each in verdicts(shown.study, front)))
+        for front in shown.fronts
+    ]
+    summary = Table("goals", ("log", "goal 1", "goal 2", "goal 3"), {"": outcomes})
+    return _section("Is it the best?", said, shown.table(summary), *shown.per_log(of))
 
 
 def logs(shown: Shown, work: Path) -> str:
@@ -121,12 +126,16 @@ def methods(shown: Shown) -> str:
             f"Page views judged: {judged}. All figures: {shown.file(every_metric(study, found))}",
             shown.table(gain_table(study, found)),
         ]
-        for view in VIEWS:
-            for stage in found.stages:
-                table = shown.table(table_2(study, found, stage, view))
-                title = f"{stage}, {view} list"
-                main = stage in found.stages[-2:]
-                parts += [f"**{title}**", table] if main else [_folded(title, table)]
+        tables = {
+            f"{stage}, {view} list": table_2(study, found, stage, view)
+            for view in VIEWS
+            for stage in found.stages
+        }
+        for title, table in tables.items():
+            main = title.startswith(found.stages[-2:])
+            text = table.markdown()
+            parts.append(f"**{title}**\n\n{text}" if main else _folded(title, text))
+        parts.append(shown.file(together(f"{found.log.name}-table2", tables)))
         cold, cost = shown.table(cold_slices(study, found)), shown.table(costs(study, found))
         cold_title = "Cold items and cold users: recall@50 of the own list (positives)"
         return [*parts, _folded(cold_title, cold), _folded("Costs", f"{COSTS}\n\n{cost}")]

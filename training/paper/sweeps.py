@@ -37,10 +37,11 @@ class Sweep:
         """Whether any of it was."""
         return any(mean is not None for means in self.lines.values() for mean in means)
 
-    def best(self, line: str) -> float:
-        """The value with the highest recall of a line."""
-        run = zip(self.values, self.lines[line], strict=True)
-        return max((mean.value, value) for value, mean in run if mean is not None)[1]
+    def best(self, line: str, *, among: Sequence[float]) -> float | None:
+        """The value with the highest recall of a line; None if none of them was run."""
+        means = dict(zip(self.values, self.lines[line], strict=True))
+        run = {value: mean.value for value in among if (mean := means[value]) is not None}
+        return max(run, key=run.__getitem__, default=None)
 
 
 def trained(found: Findings, setting: str) -> Sweep:

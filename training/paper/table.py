@@ -79,6 +79,16 @@ class Table:
         return text.getvalue()
 
 
+def together(name: str, tables: Mapping[str, Table]) -> Table:
+    """Tables of one header as one, by their titles."""
+    groups = {
+        f"{title}; {heading}": rows
+        for title, table in tables.items()
+        for heading, rows in table.groups.items()
+    }
+    return Table(name, next(iter(tables.values())).header, groups)
+
+
 def _line(row: Row) -> list[str]:
     """A row; of one that has not been run at all, that is said once."""
     if len(row) > 2 and all(cell is None for cell in row[1:]):
@@ -92,16 +102,18 @@ def shown(cell: Cell) -> str:
         case None:
             return NOT_RUN
         case Mean(value, spread):
-            return _number(value) + ("" if spread is None else f" ± {_number(spread)}")
+            digits = _digits(value)
+            return f"{value:,.{digits}f}" + ("" if spread is None else f" ± {spread:,.{digits}f}")
         case Difference(estimate, low, high, p):
             return f"{estimate:+.3f} ({low:+.3f} to {high:+.3f}), p {p:.3f}"
         case float():
-            return _number(cell)
+            return f"{cell:,.{_digits(cell)}f}"
     return f"{cell:,}" if isinstance(cell, int) else str(cell)
 
 
-def _number(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
+def _digits(value: float) -> int:
+    """After the point: recall has three, seconds and ratios fewer."""
+    return 3 if abs(value) < 2 else 1 if abs(value) < 100 else 0
 
 
 def _parts(column: Sequence[Cell]) -> tuple[str, ...]:

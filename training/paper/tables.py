@@ -55,8 +55,7 @@ def table_2(study: Study, found: Findings, stage: str, view: str) -> Table:
         lead = "" if variant.name == OURS else found.difference(ours, theirs)
         return (variant.name, *means, NO_LIST if means[0] == NO_LIST else lead)
 
-    name = f"{found.log.name}-table2-{view}-{stage}"
-    return Table(name, ("method", *METRICS, LEAD), by_start(study.main, row))
+    return Table("table2", ("method", *METRICS, LEAD), by_start(study.main, row))
 
 
 def every_metric(study: Study, found: Findings) -> Table:
