@@ -148,6 +148,12 @@ class PruningConfig(_Settings):
         default="pruned",
         description="what τ is a share of: information pruned, or information retained",
     )
+    fresh_units: int = Field(
+        default=0,
+        ge=0,
+        description="new units that each later stage gets in each hidden layer, beside those "
+        "freed; the served vector stays as long (not in the paper)",
+    )
     reinitialise: bool = Field(
         default=False,
         description="draw freed units afresh instead of keeping their values (warm start)",

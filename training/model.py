@@ -44,11 +44,16 @@ class ServedTower(Protocol):
 
 @dataclass(frozen=True)
 class TowerSplit:
-    """Which units of the last owner stay with it, per table (by encoder), hidden layer, output."""
+    """Which units of the last owner stay with it, per table (by encoder), hidden layer, output.
+
+    The new owner gets the others, and `fresh` new units in each hidden layer.
+    """
 
     tables: dict[int, Tensor]
     hidden: list[Tensor]
     output: Tensor
+    fresh: int = 0
+    generator: torch.Generator | None = None  # of fresh units' values
 
 
 class Tower(nn.Module):
@@ -126,10 +131,11 @@ class Tower(nn.Module):
 
     def split(self, split: TowerSplit) -> None:
         """Pass all units of the last owner that `split` does not keep to a new owner."""
-        keep_below = self._input_mask(split)
-        for layer, keep in zip(self.dense, [*split.hidden, split.output], strict=True):
-            layer.split(keep_below, keep)
-            keep_below = keep
+        keep_below, fresh_below = self._input_mask(split), 0
+        fresh = [split.fresh] * len(split.hidden) + [0]
+        for layer, keep, new in zip(self.dense, [*split.hidden, split.output], fresh, strict=True):
+            layer.split(keep_below, keep, fresh_below, new, split.generator)
+            keep_below, fresh_below = keep, new
         for place, encoder in self.tables().items():
             encoder.split(split.tables[place])
         if self.log_scales:

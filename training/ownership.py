@@ -10,6 +10,8 @@ Decisions
 - Every parameter of a network lives in an `nn.ParameterList` with one entry per owner so far. The
   last owner holds all that nobody upstream kept; `split` passes a part of it to a new last owner.
 - The first owner also owns the raw inputs. Freed units keep their values (warm start).
+- A new owner may be given fresh units beside the freed ones. They read all that it may read, and
+  nobody reads them yet, so what the network computes does not change.
 
 Dimension letters: B batch, I inputs, U units, V rows of a table, T owners so far.
 """
@@ -105,11 +107,19 @@ class OwnedLinear(nn.Module):
         information_U: Tensor = self.weights[-1].detach().abs().sum(dim=1)
         return information_U
 
-    def split(self, keep_inputs: Tensor, keep_units: Tensor) -> None:
-        """Leave the marked units with the last owner; a new owner gets the others.
+    def split(
+        self,
+        keep_inputs: Tensor,
+        keep_units: Tensor,
+        fresh_inputs: int = 0,
+        fresh_units: int = 0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Leave the marked units with the last owner; a new owner gets the others and fresh ones.
 
-        `keep_inputs` says the same of the layer below. A kept unit loses its edges from the units
-        that were freed below it: the only change that a split makes to what the network computes.
+        `keep_inputs` and `fresh_inputs` say the same of the layer below. A kept unit loses its
+        edges from the units that were freed below it: the only change that a split makes to what
+        the network computes.
         """
         *weights, last_UI = self.weights
         *biases, last_U = self.biases
@@ -118,5 +128,10 @@ class OwnedLinear(nn.Module):
         freed = upstream + (~keep_inputs).nonzero().flatten()
         kept_UI = last_UI[keep_units][:, kept]
         freed_UI = last_UI[~keep_units][:, torch.cat([kept, freed])]
-        replace_entries(self.weights, [*weights, kept_UI, freed_UI])
-        replace_entries(self.biases, [*biases, last_U[keep_units], last_U[~keep_units]])
+        unread_UI = torch.zeros(len(freed_UI), fresh_inputs)
+        inputs = freed_UI.shape[1] + fresh_inputs
+        fresh_UI = (torch.rand(fresh_units, inputs, generator=generator) * 2 - 1) * inputs**-0.5
+        new_UI = torch.cat([torch.cat([freed_UI, unread_UI], dim=1), fresh_UI])
+        new_U = torch.cat([last_U[~keep_units], torch.zeros(fresh_units)])
+        replace_entries(self.weights, [*weights, kept_UI, new_UI])
+        replace_entries(self.biases, [*biases, last_U[keep_units], new_U])

@@ -5,6 +5,9 @@ Decisions
 - τ is the share of information that is PRUNED: from the least informative unit on, prune while the
   pruned sum is at most τ of the total. `tau_mode: retained` reads τ the other way (Fig. 4's prose).
 - `form: ratio` prunes a share τ of the units instead, whatever they hold: the paper's ablation.
+- `fresh_units` gives every later stage new hidden units beside the freed ones (not in the paper): a
+  stage that must learn its objective in half of what upstream left is short of capacity. Served
+  vectors keep their length.
 - At least one unit is kept, and at least one is freed for each stage still to come.
 - Output units are chosen jointly: coordinate k of both towers survives by the product of both
   sides' information, |W_user[k]|₁·|W_item[k]|₁, or else e_t·v_t would pair unrelated coordinates.
@@ -60,13 +63,20 @@ def prune(
         if sizes is None
         else keep_largest(output_U, sizes[owner])
     )
+    generator = torch.Generator().manual_seed(seed + model.owners)
     for tower in (model.user, model.item):
-        tower.split(_tower_split(tower, config, spare, keep_output))
+        tower.split(_tower_split(tower, config, spare, keep_output, generator))
     if config.reinitialise:
         _draw_afresh(model, seed)
 
 
-def _tower_split(tower: Tower, config: PruningConfig, spare: int, output: Tensor) -> TowerSplit:
+def _tower_split(
+    tower: Tower,
+    config: PruningConfig,
+    spare: int,
+    output: Tensor,
+    generator: torch.Generator,
+) -> TowerSplit:
     return TowerSplit(
         tables={
             place: _keep(encoder.information(), config.tau_tables, config, spare)
@@ -76,6 +86,8 @@ def _tower_split(tower: Tower, config: PruningConfig, spare: int, output: Tensor
             _keep(layer.information(), config.tau, config, spare) for layer in tower.dense[:-1]
         ],
         output=output,
+        fresh=config.fresh_units,
+        generator=generator,
     )
 
 

@@ -1,5 +1,7 @@
 """What a stage owns, and what no later stage can reach."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -133,3 +135,23 @@ def test_segmentwise_normalisation_gives_every_segment_its_own_learnt_length(dat
     for user, item in zip(model.user(data.requests), model.item(data.items), strict=True):
         np.testing.assert_allclose(np.exp(2.0), user.detach().norm(dim=1), rtol=1e-5)
         np.testing.assert_allclose(1.0, item.detach().norm(dim=1), rtol=1e-5)
+
+
+def test_fresh_units_change_no_score_and_no_length(model, config, data):
+    """They learn from their first step on: nobody reads them yet, and they read everything."""
+    hidden = [layer.weights[-1].shape[0] for layer in model.item.dense[:-1]]
+    pruning = config.pruning.model_copy(update={"fresh_units": 5})
+    plain, grown = copy.deepcopy(model), copy.deepcopy(model)
+    prune(plain, config.pruning, stages=3, sizes=SIZES, seed=0)
+    prune(grown, pruning, stages=3, sizes=SIZES, seed=0)
+    for expected, found in zip(plain.item(data.items), grown.item(data.items), strict=True):
+        torch.testing.assert_close(expected, found)
+    grown_hidden = [sum(len(bias) for bias in layer.biases) for layer in grown.item.dense[:-1]]
+    assert grown_hidden == [units + 5 for units in hidden]
+    assert grown.segment_sizes == plain.segment_sizes
+    parameters = freeze_all_but(grown, range(1, 2))
+    batch = batch_of(data, config, 1)
+    stage_losses(grown, batch, 1, (2,), config.margin)[0].backward()
+    unread = grown.item.dense[-1].weights[1].grad[:, -5:]
+    assert unread.abs().sum() > 0
+    assert len(parameters) == len([each for each in parameters if each.grad is not None])
