@@ -1,0 +1,101 @@
+"""The paper's claims."""
+
+import pytest
+from support.judged import found
+
+from training.paper.findings import Findings
+from training.paper.gains import gains
+from training.paper.statements import (
+    on_overhead,
+    on_setting,
+    on_storage,
+    on_table_2,
+    on_table_3,
+    on_weights,
+    overheads,
+)
+from training.paper.study import QUICK
+
+STAGES = ("exposure", "click", "conversion")
+LOG = QUICK.logs[0]
+
+
+def findings(levels):
+    variants = {variant.name: variant for variant, _ in QUICK.runs(LOG)}
+    return Findings(
+        LOG,
+        {
+            name: {seed: found(variants[name], STAGES, level, seed) for seed in range(2)}
+            for name, level in levels.items()
+        },
+    )
+
+
+def test_the_best_rival_of_each_start_is_the_one_to_beat():
+    each = findings({"csmf": 0.6, "moppr": 0.6, "dmtl": 0.5, "mvke, from scratch": 0.4})
+    (first, _), (apart, _) = (gains(QUICK, each, "fused", scratch=s).values() for s in (0, 1))
+    assert (first.rival, apart.rival) == ("moppr", "mvke, from scratch")
+    assert apart.share == pytest.approx(0.55 / 0.35 - 1, abs=0.02)  # of 400 queries
+
+
+def test_models_of_our_own_are_no_rivals_of_the_papers():
+    assert not gains(QUICK, findings({"csmf": 0.6, "full-ft": 0.7}), "own", scratch=False)
+
+
+@pytest.mark.parametrize(
+    ("level", "verdict"),
+    [
+        (0.5, "reproduced"),
+        (0.6, "not reproduced: within noise"),
+        (0.7, "not reproduced: the opposite is shown"),
+    ],
+)
+def test_table_2_is_reproduced_if_both_objectives_are_ahead(level, verdict):
+    each = findings({"csmf": 0.6, "moppr": level})
+    assert on_table_2(QUICK, each, "fused", scratch=False).verdict == verdict
+
+
+def test_a_claim_that_nothing_was_run_for_is_not_run():
+    each = findings({"csmf": 0.6})
+    made = [
+        on_table_2(QUICK, each, "own", scratch=True),
+        on_table_3(each),
+        on_setting(each, "tau", "Fig. 4, τ"),
+        on_setting(each, "eta", "Fig. 5a, η"),
+    ]
+    assert {each.verdict for each in made} == {"not run"}
+
+
+def test_a_part_that_hurts_is_not_reproduced():
+    each = findings({"csmf": 0.6, "w/o AML": 0.5, "w/o accuracy recovery": 0.7})
+    statement = on_table_3(each)
+    assert statement.verdict == "partly reproduced"
+    assert "accuracy recovery helps nothing, hurts click own" in statement.here
+
+
+def test_the_papers_setting_is_held_against_the_best_other():
+    each = findings({"tau 0.75": 0.6, "tau 0.25": 0.5, "tau 0.05": 0.4})
+    statement = on_setting(each, "tau", "Fig. 4, τ")
+    assert statement.verdict == "reproduced"
+    assert "click: against 0.25" in statement.here
+    assert on_setting(findings({"eta 1.8": 0.5, "eta 1.0": 0.6}), "eta", "").verdict.startswith(
+        "not"
+    )
+
+
+def test_weights_that_move_nothing_are_not_reproduced():
+    assert on_weights(findings({"csmf": 0.6})).verdict == "not reproduced"
+
+
+def test_overhead_is_the_whole_over_the_first_phase():
+    each = findings({"csmf": 0.6, "full-ft": 0.6})
+    assert [mean.value for mean in overheads(each).values()] == [1.5, 1.0]
+    assert on_overhead(each).here == (
+        "+50.0% over its first objective alone; +0.0% over full-ft; recovery is 13% of its seconds"
+    )
+
+
+@pytest.mark.parametrize(("ratio", "verdict"), [(3.9, "reproduced"), (2.0, "not reproduced")])
+def test_storage_is_reproduced_near_four_times(ratio, verdict):
+    layouts = [{"name": "MOPPR", "bytes_ratio": 1.0}, {"name": "MVKE", "bytes_ratio": ratio}]
+    assert on_storage(layouts).verdict == verdict
