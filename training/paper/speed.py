@@ -1,0 +1,200 @@
+"""How fast one core trains: our exposure stage beside two libraries, and each phase of the cascade.
+
+    python -m training.paper.speed --log DIR --out DIR [--peer-python PYTHON]
+
+Decisions
+- One core, one run, rounds that alternate: in each, every contender trains a few steps. Rates are
+  medians over rounds; ratios are medians of the ratio within a round, since whatever else the
+  machine does slows a round's contenders alike.
+- A peer is a process of its own, in an environment of its own (`peer.py`): it never becomes a
+  dependency. Without `--peer-python` the page has our rows only.
+- A phase's seconds are its steps at the rate of a sample of them, so that long logs need no whole
+  run. Phases follow each other on one network, pruned as in a run.
+- One objective with equal exposure epochs passes over the exposures as often as CSMF does, recovery
+  included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from training.config import TrainConfig
+from training.data import TrainingData, build_training_data
+from training.errors import ConfigError
+from training.logs.errors import LogError
+from training.logs.reader import read_log
+from training.logs.split import split_log, split_time
+from training.methods.csmf import Csmf
+from training.paper.speed_page import PEERS, Contender, PhaseRate, write_speed
+from training.paper.speed_profile import shares
+from training.phase import Phase
+from training.trainer import make_deterministic
+
+PROFILED = 20  # steps
+Train = Callable[[int], tuple[int, float]]  # steps → examples seen, seconds
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and write the page; the exit code."""
+    arguments = _parser().parse_args(argv)
+    make_deterministic(threads=1)
+    try:
+        began = time.perf_counter()
+        data, config = _read(arguments.log), TrainConfig()
+        read_seconds = time.perf_counter() - began
+        names = PEERS if arguments.peer_python else ()
+        with ExitStack() as stack:
+            peers = [
+                stack.enter_context(_peer(arguments.peer_python, name, arguments.log, config))
+                for name in names
+            ]
+            contenders = _contest(data, config, read_seconds, peers, arguments)
+        rates = phase_rates(data, config, arguments.steps, arguments.rounds)
+    except (ConfigError, LogError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    exposures = len(data.positives[0])
+    sys.stdout.write(write_speed(arguments.out, arguments.log.name, exposures, contenders, rates))
+    return 0
+
+
+def _read(directory: Path) -> TrainingData:
+    log, config = read_log(directory), TrainConfig()
+    train, _ = split_log(log, split_time(log, config.split.test_share))
+    return build_training_data(train, config.split.min_count)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A library that has read the log and waits."""
+
+    name: str
+    read_seconds: float
+    train: Train
+
+
+def _contest(
+    data: TrainingData,
+    config: TrainConfig,
+    read_seconds: float,
+    peers: Sequence[Peer],
+    arguments: argparse.Namespace,
+) -> list[Contender]:
+    ours = Peer("ours", read_seconds, _trainer(Csmf(data, config).phases()[0])[0])
+    entered = [ours, *peers]
+    for each in entered:
+        each.train(arguments.steps)  # warm up
+    rounds = []
+    for _ in range(arguments.rounds):
+        done = [each.train(arguments.steps) for each in entered]
+        rounds.append([examples / seconds for examples, seconds in done])
+    return [
+        Contender(each.name, each.read_seconds, [rates[place] for rates in rounds])
+        for place, each in enumerate(entered)
+    ]
+
+
+def _trainer(phase: Phase) -> tuple[Train, int]:
+    """Trains steps of a phase, one after the other, round and round; and how many it has."""
+    steps, done = phase.start(), 0
+    optimiser = torch.optim.Adam(steps.parameters, lr=phase.learning_rate, fused=True)
+
+    def train(count: int) -> tuple[int, float]:
+        nonlocal done
+        examples, began = 0, time.perf_counter()
+        for _ in range(count):
+            loss = steps.loss(done % steps.count)
+            optimiser.zero_grad()
+            loss.total.backward()  # type: ignore[no-untyped-call]  # torch ships it untyped
+            optimiser.step()
+            examples, done = examples + loss.examples, done + 1
+        return examples, time.perf_counter() - began
+
+    return train, steps.count
+
+
+def phase_rates(
+    data: TrainingData, config: TrainConfig, sample: int, rounds: int
+) -> list[PhaseRate]:
+    """What every phase of the cascade takes, from `rounds` samples of its steps."""
+    found = []
+    for phase in Csmf(data, config).phases():
+        train, steps = _trainer(phase)
+        train(1)  # warm up
+        count = min(sample, steps)
+        blocks = [train(count) for _ in range(rounds)]
+        seconds = steps * median(seconds for _, seconds in blocks) / count
+        examples = steps * sum(seen for seen, _ in blocks) / (rounds * count)
+        where = shares(partial(train, min(PROFILED, steps)))
+        found.append(PhaseRate(phase.name, steps, round(examples), seconds, where))
+        phase.finish()
+    return found
+
+
+@contextmanager
+def _peer(python: Path, name: str, log: Path, config: TrainConfig) -> Iterator[Peer]:
+    """Start a peer, wait until it has read the log, end it in the end. Raises ConfigError."""
+    script = Path(__file__).with_name("peer.py")
+    command = [str(python), str(script), name, str(log), str(config.first.batch_size)]
+    with (
+        tempfile.TemporaryFile("w+") as said,
+        subprocess.Popen(  # noqa: S603  # the interpreter that the user names
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True
+        ) as process,
+    ):
+
+        def answer(line: str | None) -> dict[str, float]:
+            assert process.stdin is not None  # noqa: S101  # both are pipes
+            assert process.stdout is not None  # noqa: S101
+            if line is not None:
+                process.stdin.write(f"{line}\n")
+                process.stdin.flush()
+            text = process.stdout.readline()
+            if not text:
+                said.seek(0)
+                last = (said.read().strip().splitlines() or ["no word"])[-1]
+                raise ConfigError(
+                    f"{name}: the peer ended with: {last}. --peer-python is the interpreter of an "
+                    "environment with torch-rechub and replay-rec[torch]"
+                )
+            found: dict[str, float] = json.loads(text)
+            return found
+
+        def train(count: int) -> tuple[int, float]:
+            done = answer(str(count))
+            return int(done["examples"]), done["seconds"]
+
+        try:
+            yield Peer(name, answer(None)["read_seconds"], train)
+        finally:
+            process.kill()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.paper.speed", description="Measure the speed of training."
+    )
+    add = parser.add_argument
+    add("--log", type=Path, required=True, help="directory of a log with a user table")
+    add("--out", type=Path, required=True, help="directory for speed.md and speed.json")
+    add("--peer-python", type=Path, help="interpreter with torch-rechub and replay-rec[torch]")
+    add("--steps", type=int, default=40, help="of each contender in a round (%(default)s)")
+    add("--rounds", type=int, default=5, help="%(default)s")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
