@@ -32,13 +32,13 @@ from bundle.manifest import StageCertificate
 from training.batches import Batch
 from training.config import TrainConfig
 from training.data import TrainingData
-from training.methods.experts import Fields, Stack, dense, refuse_normalise
+from training.methods.experts import Fields, Stack, dense, margin_model, refuse_normalise
 from training.methods.method import Served, serve_whole
 from training.methods.objectives import all_objectives, judged_stages, trained_stages
 from training.methods.pretraining import NO_MARGIN, pretraining
 from training.methods.teacher import Teacher, distillation, panel_of, panel_scores
 from training.model import Tower, TwoTower
-from training.objective import batch_loss
+from training.objective import batch_loss, frozen_margin
 from training.ownership import ByOwner, OwnedLinear
 from training.phase import Phase, Steps
 
@@ -157,7 +157,8 @@ class Dmmp:
         vectors, preference_BT = self.user(batch.users)
         items = self.item(batch.items)
         vector_BM = vectors[stage - self.trained[0]]
-        hard = batch_loss([vector_BM], items, batch, None, NO_MARGIN)
+        delta_BX = frozen_margin(margin_model(self.exposure, self.config), batch)
+        hard = batch_loss([vector_BM], items, batch, delta_BX, self.config.margin)
         soft = distillation(taught_BC, panel_scores(vector_BM, items[0], panel), panel)
         parts = preferred([each.detach() for each in vectors], preference_BT)
         summed_BM, item_NM = torch.stack(parts).sum(dim=0), items[0].detach()

@@ -21,13 +21,13 @@ from bundle.manifest import StageCertificate
 from training.batches import Batch
 from training.config import TrainConfig
 from training.data import TrainingData
-from training.methods.experts import refuse_normalise
+from training.methods.experts import margin_model, refuse_normalise
 from training.methods.method import Served, serve_whole
 from training.methods.objectives import all_objectives, trained_stages
-from training.methods.pretraining import NO_MARGIN, pretraining
+from training.methods.pretraining import pretraining
 from training.methods.teacher import Teacher, distillation, panel_of, panel_scores
 from training.model import TwoTower
-from training.objective import batch_loss
+from training.objective import batch_loss, frozen_margin
 from training.phase import Phase, Steps
 
 
@@ -37,11 +37,12 @@ class Dmtl:
     def __init__(self, data: TrainingData, config: TrainConfig) -> None:
         refuse_normalise(config)
         self.data, self.config = data, config
+        self.exposure = TwoTower(data.schema, config.model, config.seed)
         self.student = TwoTower(data.schema, config.model, config.seed)
         everybody = range(config.method.experts * 2 + 1)
         objectives = trained_stages(config, len(data.stages))
         self.teacher = Teacher(data, config, [everybody for _ in objectives])
-        self.network = nn.ModuleList([self.student, self.teacher])
+        self.network = nn.ModuleList([self.exposure, self.teacher, self.student])
         self.certificates: list[StageCertificate] = []
 
     def phases(self) -> list[Phase]:
@@ -50,7 +51,7 @@ class Dmtl:
         student = Phase("student", settings.learning_rate, self._start)
         if self.config.method.start == "scratch":
             return [self.teacher.phase(), student]
-        first = pretraining(self.student, self.data, self.config)
+        first = pretraining(self.exposure, self.data, self.config)
         return [replace(first, finish=self._go_on), self.teacher.phase(), student]
 
     def served(self) -> dict[str, Served]:
@@ -58,7 +59,8 @@ class Dmtl:
         return {"": serve_whole(self.student.user, self.student.item, "dmtl", self.data)}
 
     def _go_on(self) -> None:
-        self.teacher.towers.load_state_dict(self.student.state_dict())
+        for network in (self.teacher.towers, self.student):
+            network.load_state_dict(self.exposure.state_dict())
 
     def _start(self) -> Steps:
         trained = trained_stages(self.config, len(self.data.stages))
@@ -71,5 +73,6 @@ class Dmtl:
             taught_BC = self.teacher(batch, panel, stage)
         users, items = self.student.user(batch.users), self.student.item(batch.items)
         soft = distillation(taught_BC, panel_scores(users[0], items[0], panel), panel)
-        hard = batch_loss(users, items, batch, None, NO_MARGIN)
+        delta_BX = frozen_margin(margin_model(self.exposure, self.config), batch)
+        hard = batch_loss(users, items, batch, delta_BX, self.config.margin)
         return self.config.method.hard * hard + self.config.method.soft * soft

@@ -1,9 +1,11 @@
-"""What user towers made of experts are built from: a side's fields, and stacks of layers.
+"""What the rivals with experts are built from: a side's fields, stacks of layers, the margin.
 
 Decisions
 - The same encoders, hidden sizes and initial spread as a plain tower (`training.model`), so a stack
   can go on from the exposure model's layers, and its fields from the exposure model's tables.
 - One owner: these methods partition nothing.
+- The margin of Eq. 7 is open to them as it is to all that start from the exposure model: not in
+  their papers, but it keeps what the exposure model knew (`margin.form=none` turns it off).
 
 Dimension letters: B batch, F fields, U columns of a field.
 """
@@ -21,7 +23,8 @@ from bundle.features import Feature, FeatureSchema
 from training.config import TrainConfig
 from training.encoders import build_encoder
 from training.errors import ConfigError
-from training.model import Tower
+from training.model import Tower, TwoTower
+from training.objective import Towers
 from training.ownership import OwnedLinear
 
 
@@ -75,6 +78,13 @@ class Stack(nn.Module):
 def dense(layer: nn.Module, inputs: Tensor) -> Tensor:
     """What a layer of one owner makes of inputs of any rank."""
     return functional.linear(inputs, layer.weights[0], layer.biases[0])  # type: ignore[index]
+
+
+def margin_model(exposure: TwoTower, config: TrainConfig) -> list[Towers]:
+    """Whose scores make the margin of Eq. 7: the exposure model's, or from scratch nobody's."""
+    if config.method.start == "scratch" or config.margin.form == "none":
+        return []
+    return [(exposure.user, exposure.item)]
 
 
 def refuse_normalise(config: TrainConfig) -> None:

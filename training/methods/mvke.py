@@ -32,12 +32,12 @@ from training.batches import Batch
 from training.config import TrainConfig
 from training.data import TrainingData
 from training.errors import ConfigError
-from training.methods.experts import Fields, Stack, dense, refuse_normalise
+from training.methods.experts import Fields, Stack, dense, margin_model, refuse_normalise
 from training.methods.method import Served, serve_whole
 from training.methods.objectives import all_objectives, judged_stages, trained_stages
-from training.methods.pretraining import NO_MARGIN, pretraining
+from training.methods.pretraining import pretraining
 from training.model import Tower, TwoTower
-from training.objective import batch_loss
+from training.objective import batch_loss, frozen_margin
 from training.ownership import ByOwner, OwnedLinear
 from training.phase import Phase, Steps
 
@@ -176,4 +176,6 @@ class Mvke:
     def _loss(self, batch: Batch, stage: int) -> Tensor:
         (items_NM,) = self.item(batch.items)
         gate_NK = self.gates[stage](items_NM, self.user.kernels_KM)
-        return batch_loss(self.user(batch.users), gated(items_NM, gate_NK), batch, None, NO_MARGIN)
+        users, items = self.user(batch.users), gated(items_NM, gate_NK)
+        delta_BX = frozen_margin(margin_model(self.exposure, self.config), batch)
+        return batch_loss(users, items, batch, delta_BX, self.config.margin)
