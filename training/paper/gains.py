@@ -50,6 +50,23 @@ def gains(study: Study, found: Findings, view: str, *, scratch: bool) -> Mapping
     return {stage: each for stage, each in made.items() if each is not None}
 
 
+def worth_of_exposures(study: Study, found: Findings) -> str:
+    """What the exposure model's start gives the best rival, beside what CSMF adds to that."""
+    started, apart = (gains(study, found, "own", scratch=scratch) for scratch in STARTS)
+    said = [
+        f"{stage} {started[stage].theirs.value / apart[stage].theirs.value - 1:+.1%}, then "
+        f"{started[stage].share:+.1%}"
+        for stage in started
+        if stage in apart
+    ]
+    if not said:
+        return ""
+    return (
+        "What the best rival gains by starting from the exposure model, and what CSMF then has "
+        f"over it, own lists: {'; '.join(said)}."
+    )
+
+
 def _gain(found: Findings, rivals: list[str], ranked: str, stage: str) -> Gain | None:
     recalls = {name: found.recall(name, OWN_LISTS, ranked, stage) for name in rivals}
     means = {name: mean for name, each in recalls.items() if (mean := sample_mean(each))}

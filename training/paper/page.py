@@ -55,6 +55,7 @@ def write_page(study: Study, work: Path, out: Path) -> Path:
         sections.settings(shown),
         sections.layouts(shown),
         sections.training_time(shown),
+        sections.speed(shown),
         sections.tuning(shown),
     ]
     file = out / "README.md"

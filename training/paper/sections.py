@@ -10,7 +10,7 @@ from pathlib import Path
 from bundle.files import write_atomically
 from training.paper.figures import front_picture
 from training.paper.fronts import CORNER, LISTS, Fronts
-from training.paper.gains import gain_table
+from training.paper.gains import gain_table, worth_of_exposures
 from training.paper.logs import table_1
 from training.paper.statements import (
     ITEMS,
@@ -35,7 +35,7 @@ from training.paper.tables import (
 from training.paper.tune import read_choices
 from training.paper.verdicts import verdict_table, verdicts
 
-LAYOUTS = "table4"  # .json and .md, as `csmf-index layouts` writes them
+LAYOUTS = "table4"  # .json and .md, as `index_builder.layouts` writes them
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,7 @@ def methods(shown: Shown) -> str:
         parts = [
             f"Page views judged: {judged}. All figures: {shown.file(every_metric(study, found))}",
             shown.table(gain_table(study, found)),
+            worth_of_exposures(study, found),
         ]
         tables = {
             f"{stage}, {view} list": table_2(study, found, stage, view)
@@ -214,12 +215,23 @@ def settings(shown: Shown) -> str:
 
 def layouts(shown: Shown) -> str:
     """Table 4."""
-    file = shown.out / f"{LAYOUTS}.md"
     title = "Table 4: storage and search time"
+    return _section(title, _measured_apart(shown, LAYOUTS, "index_builder.layouts"))
+
+
+def speed(shown: Shown) -> str:
+    """Training against peers."""
+    return _section("Speed of training", _measured_apart(shown, "speed", "training.paper.speed"))
+
+
+def _measured_apart(shown: Shown, stem: str, module: str) -> str:
+    """A page that another command left beside this one, without its title."""
+    file = shown.out / f"{stem}.md"
     if not file.exists():
-        return _section(title, f"{NOT_RUN}; `csmf-index layouts` measures it.")
+        return f"{NOT_RUN.capitalize()}: `python -m {module}` measures it."
     lines = [line for line in file.read_text("utf-8").splitlines() if not line.startswith("# ")]
-    return _section(title, "\n".join(lines).strip(), f"[{LAYOUTS}.json]({LAYOUTS}.json)")
+    text = "\n".join(lines).strip()
+    return f"{text}\n\n[{stem}.json]({stem}.json)"
 
 
 def training_time(shown: Shown) -> str:

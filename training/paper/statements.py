@@ -111,7 +111,10 @@ def on_setting(found: Findings, setting: str, item: str) -> Statement:
         lead = _lead(found, ours, theirs, VIEWS["fused"](stage), stage)
         if lead is not None:
             results.append(lead)
-            said.append(f"{stage}: against {best:g}, the best other, {shown(lead)}")
+            said.append(
+                f"{stage}: against {best:g}, the best other, {shown(lead)}; all values within "
+                f"{sweep.width(f'{stage}, fused list'):.3f}"
+            )
     return _statement(item, found, f"best at {paper:g}", said, _verdict(results))
 
 

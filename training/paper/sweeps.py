@@ -43,6 +43,11 @@ class Sweep:
         run = {value: mean.value for value in among if (mean := means[value]) is not None}
         return max(run, key=run.__getitem__, default=None)
 
+    def width(self, line: str) -> float:
+        """Between the highest and the lowest recall of a line."""
+        run = [mean.value for mean in self.lines[line] if mean is not None]
+        return max(run) - min(run)
+
 
 def trained(found: Findings, setting: str) -> Sweep:
     """Fig. 4 or 5a: both lists of the last two objectives, by value."""
