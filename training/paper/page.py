@@ -80,5 +80,5 @@ def _opening(shown: Shown, missing: list[str]) -> str:
         "run that starts from it.",
     ]
     if missing:
-        said.append(f"Not run: {', '.join(missing)}.")
+        said.append(f"Not run: {'; '.join(missing)}.")
     return "\n".join(said)

@@ -90,7 +90,7 @@ def test_points_of_a_sweep_that_were_not_run_stay_empty(written):
 def test_a_page_of_nothing_says_so(tmp_path):
     text = write_page(STUDY, tmp_path / "work", tmp_path / "page").read_text()
     assert "0 of 29 runs" in text
-    assert "Not run: a log of three stages, a log of two stages, a log for later." in text
+    assert "Not run: a log of three stages; a log of two stages; a log for later." in text
 
 
 def test_where_it_was_made_says_no_directories(monkeypatch):
