@@ -78,14 +78,22 @@ SWEEPS = (
 )
 
 
+def _rates(rate: str) -> tuple[str, ...]:
+    return (f"middle.learning_rate={rate}", f"last.learning_rate={rate}")
+
+
+def _epochs(middle: int, last: int) -> tuple[str, ...]:
+    return (f"middle.epochs={middle}", f"last.epochs={last}")
+
+
 # What every method may be tuned by: as many trials each, chosen on validation.
 TRIALS: tuple[tuple[str, ...], ...] = (
     (),
-    ("middle.learning_rate=3e-4", "last.learning_rate=3e-4"),
-    ("middle.epochs=1", "last.epochs=2"),
-    ("middle.learning_rate=3e-4", "last.learning_rate=3e-4", "middle.epochs=6", "last.epochs=12"),
-    ("margin.form=none",),
-    ("margin.form=none", "middle.learning_rate=3e-4", "last.learning_rate=3e-4"),
+    (*_rates("3e-4"), *_epochs(2, 3)),
+    (*_rates("3e-4"), *_epochs(2, 3), "middle.mixed_negatives=2048"),
+    (*_rates("3e-4"), *_epochs(2, 3), "middle.mixed_negatives=2048", "margin.form=none"),
+    (*_epochs(2, 3), "middle.mixed_negatives=2048", "margin.form=none"),
+    (*_rates("5e-4"), *_epochs(4, 8), "middle.mixed_negatives=2048"),
 )
 # The release's own evaluation is not used: the study judges all methods alike.
 JUDGED_BRIEFLY = ("evaluation.validation_share=0", "evaluation.max_requests=100")
@@ -136,7 +144,7 @@ FULL = Study(
             "trivago",
             "trivago",
             ("convert", "trivago", "--input", "{raw}", "--out", "{out}"),
-            ("model.hidden=[]", "sampling.unknown_rate=0.2"),
+            ("model.hidden=[]", "sampling.unknown_rate=0.2", "split.test_share=0.3"),
             raw="trivago",
         ),
         StudyLog(
