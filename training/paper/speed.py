@@ -5,11 +5,12 @@
 Decisions
 - One core, one run, rounds that alternate: in each, every contender trains a few steps. Rates are
   medians over rounds; ratios are medians of the ratio within a round, since whatever else the
-  machine does slows a round's contenders alike.
+  machine does slows a round's contenders alike. Seconds are the processor's, for the same reason.
 - A peer is a process of its own, in an environment of its own (`peer.py`): it never becomes a
   dependency. Without `--peer-python` the page has our rows only.
 - A phase's seconds are its steps at the rate of a sample of them, so that long logs need no whole
-  run. Phases follow each other on one network, pruned as in a run.
+  run. Phases follow each other on one network, pruned as in a run; each takes turns with a second
+  network's exposure stage, and is timed as so many of its steps.
 - One objective with equal exposure epochs passes over the exposures as often as CSMF does, recovery
   included.
 """
@@ -24,7 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -52,17 +53,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     make_deterministic(threads=1)
     try:
-        began = time.perf_counter()
-        data, config = _read(arguments.log), TrainConfig()
-        read_seconds = time.perf_counter() - began
+        began = time.process_time()
+        data = _read(arguments.log)
+        read_seconds = time.process_time() - began
         names = PEERS if arguments.peer_python else ()
         with ExitStack() as stack:
             peers = [
-                stack.enter_context(_peer(arguments.peer_python, name, arguments.log, config))
+                stack.enter_context(_peer(arguments.peer_python, name, arguments.log))
                 for name in names
             ]
-            contenders = _contest(data, config, read_seconds, peers, arguments)
-        rates = phase_rates(data, config, arguments.steps, arguments.rounds)
+            steps, rounds = arguments.steps, arguments.rounds
+            contenders = _contest(data, read_seconds, peers, steps, rounds)
+        rates = phase_rates(data, steps, rounds)
     except (ConfigError, LogError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
@@ -79,7 +81,7 @@ def _read(directory: Path) -> TrainingData:
 
 @dataclass(frozen=True)
 class Peer:
-    """A library that has read the log and waits."""
+    """A trainer that has read the log and waits."""
 
     name: str
     read_seconds: float
@@ -87,22 +89,25 @@ class Peer:
 
 
 def _contest(
-    data: TrainingData,
-    config: TrainConfig,
-    read_seconds: float,
-    peers: Sequence[Peer],
-    arguments: argparse.Namespace,
+    data: TrainingData, read_seconds: float, peers: Sequence[Peer], steps: int, rounds: int
 ) -> list[Contender]:
-    ours = Peer("ours", read_seconds, _trainer(Csmf(data, config).phases()[0])[0])
-    entered = [ours, *peers]
+    default = TrainConfig()
+    in_batch = default.first.model_copy(update={"request_negatives": 0})
+    settings = {"ours": default, "ours-lean": default.model_copy(update={"first": in_batch})}
+    entered = [
+        Peer(name, read_seconds, _trainer(Csmf(data, config).phases()[0])[0])
+        for name, config in settings.items()
+    ]
+    entered += peers
     for each in entered:
-        each.train(arguments.steps)  # warm up
-    rounds = []
-    for _ in range(arguments.rounds):
-        done = [each.train(arguments.steps) for each in entered]
-        rounds.append([examples / seconds for examples, seconds in done])
+        each.train(steps)  # warm up
+    done = [[each.train(steps) for each in entered] for _ in range(rounds)]
     return [
-        Contender(each.name, each.read_seconds, [rates[place] for rates in rounds])
+        Contender(
+            each.name,
+            each.read_seconds,
+            [made[place][0] / made[place][1] for made in done],
+        )
         for place, each in enumerate(entered)
     ]
 
@@ -114,41 +119,42 @@ def _trainer(phase: Phase) -> tuple[Train, int]:
 
     def train(count: int) -> tuple[int, float]:
         nonlocal done
-        examples, began = 0, time.perf_counter()
+        examples, began = 0, time.process_time()
         for _ in range(count):
             loss = steps.loss(done % steps.count)
             optimiser.zero_grad()
             loss.total.backward()  # type: ignore[no-untyped-call]  # torch ships it untyped
             optimiser.step()
             examples, done = examples + loss.examples, done + 1
-        return examples, time.perf_counter() - began
+        return examples, time.process_time() - began
 
     return train, steps.count
 
 
-def phase_rates(
-    data: TrainingData, config: TrainConfig, sample: int, rounds: int
-) -> list[PhaseRate]:
+def phase_rates(data: TrainingData, sample: int, rounds: int) -> list[PhaseRate]:
     """What every phase of the cascade takes, from `rounds` samples of its steps."""
-    found = []
+    config = TrainConfig()
+    exposure, _ = _trainer(Csmf(data, config).phases()[0])
+    found, unit = [], []
     for phase in Csmf(data, config).phases():
         train, steps = _trainer(phase)
-        train(1)  # warm up
         count = min(sample, steps)
-        blocks = [train(count) for _ in range(rounds)]
-        seconds = steps * median(seconds for _, seconds in blocks) / count
-        examples = steps * sum(seen for seen, _ in blocks) / (rounds * count)
+        train(1)  # warm up
+        blocks = [(train(count), exposure(count)) for _ in range(rounds)]
+        unit += [seconds / count for _, (_, seconds) in blocks]
+        cost = steps * median(own[1] / reference[1] for own, reference in blocks)
+        examples = steps * sum(own[0] for own, _ in blocks) / (rounds * count)
         where = shares(partial(train, min(PROFILED, steps)))
-        found.append(PhaseRate(phase.name, steps, round(examples), seconds, where))
+        found.append(PhaseRate(phase.name, steps, round(examples), cost, where))
         phase.finish()
-    return found
+    return [replace(each, seconds=each.seconds * median(unit)) for each in found]
 
 
 @contextmanager
-def _peer(python: Path, name: str, log: Path, config: TrainConfig) -> Iterator[Peer]:
+def _peer(python: Path, name: str, log: Path) -> Iterator[Peer]:
     """Start a peer, wait until it has read the log, end it in the end. Raises ConfigError."""
     script = Path(__file__).with_name("peer.py")
-    command = [str(python), str(script), name, str(log), str(config.first.batch_size)]
+    command = [str(python), str(script), name, str(log), str(TrainConfig().first.batch_size)]
     with (
         tempfile.TemporaryFile("w+") as said,
         subprocess.Popen(  # noqa: S603  # the interpreter that the user names
