@@ -73,6 +73,9 @@ def larger_front(study: Study, fronts: Fronts) -> Verdict:
         f"CSMF's hypervolume is larger than that of {len(of[HELD])} of {len(leads)} fronts, not "
         f"told apart from {_named(of[NOISE])}, smaller than {_named(of[FAILED])}."
     )
+    missing = [each.name for each in study.main if not fronts.findings.of(each.name)]
+    if missing:
+        sentence += f" Not run: {_named(missing)}."
     return _verdict("1 the largest front", leads, sentence)
 
 
