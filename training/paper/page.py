@@ -28,7 +28,8 @@ seeds, both sides answering the same draw, seed by seed. Everything that is chos
 weights, points of a front) is chosen on a validation period; figures are of the period after it.
 "Own list" is the list that a method makes for the objective it is judged on, "fused list" its one
 list for all; they are never compared with each other. "Held" means shown at 95 %, "not held" that
-the opposite was shown, "within noise" neither."""
+the opposite was shown, "within noise" neither. Where a log has no exposures, the model of its first
+stage takes the exposure model's place."""
 
 
 def write_page(study: Study, work: Path, out: Path) -> Path:

@@ -229,8 +229,8 @@ def _measured_apart(shown: Shown, stem: str, module: str) -> str:
     file = shown.out / f"{stem}.md"
     if not file.exists():
         return f"{NOT_RUN.capitalize()}: `python -m {module}` measures it."
-    lines = [line for line in file.read_text("utf-8").splitlines() if not line.startswith("# ")]
-    text = "\n".join(lines).strip()
+    _title, _, text = file.read_text("utf-8").partition("\n")
+    text = text.replace("\n## ", "\n### ").strip()
     return f"{text}\n\n[{stem}.json]({stem}.json)"
 
 

@@ -31,7 +31,7 @@ def written(tmp_path_factory):
     work, out = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("page")
     for log in (THREE, TWO):
         write_study(STUDY, log, work, {"csmf": 0.61})
-    (out / "table4.md").write_text("# Table 4\n\n| layout | bytes |\n| --- | --- |\n")
+    (out / "table4.md").write_text("# Table 4\n\n# a comment\n\n## Setting\n")
     layouts = [{"name": "MVKE", "bytes_ratio": 3.9}]
     (out / "table4.json").write_text(json.dumps({"layouts": layouts}))
     return write_page(STUDY, work, out)
@@ -98,3 +98,8 @@ def test_where_it_was_made_says_no_directories(monkeypatch):
     monkeypatch.setattr("sys.argv", words)
     command = "`python -m training.paper --out page --raw trivago=train.csv --work a/b`"
     assert provenance().startswith(command)
+
+
+def test_what_another_command_measured_is_on_the_page_under_its_own_heading(written):
+    section = "## Table 4: storage and search time\n\n# a comment\n\n### Setting\n\n[table4.json]"
+    assert section in written.read_text()
