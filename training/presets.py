@@ -58,14 +58,18 @@ METHODS: MappingProxyType[str, Json] = MappingProxyType(
         },
         "dmtl": {
             "method": {"kind": "dmtl"},
-            "middle": _WITH_PAGE,
-            "last": {**_WITH_PAGE, "replay": 0.0},
+            "middle": {"request_negatives": 1, "learning_rate": 5e-4},
+            "last": {"request_negatives": 1, "replay": 0.0},
         },
-        "mvke": {"method": {"kind": "mvke", "last_weight": 1}},
+        "mvke": {
+            "method": {"kind": "mvke"},
+            "middle": {"learning_rate": 5e-4},
+            "last": {"replay": 0.0},
+        },
         "dmmp": {
             "method": {"kind": "dmmp"},
-            "middle": _WITH_PAGE,
-            "last": {**_WITH_PAGE, "replay": 0.0},
+            "middle": {"request_negatives": 1, "learning_rate": 5e-4},
+            "last": {"request_negatives": 1, "replay": 0.0},
         },
         "full-ft": {"method": {"kind": "separate"}},
         "lora": {"method": {"kind": "separate", "tune": "lora"}},

@@ -10,7 +10,7 @@ Decisions
 - The preference gate says what a user's lists are worth to each other: a softmax over objectives,
   of mean 1, by which the user's vectors are multiplied. A list of one objective does not change;
   lists merged by score, or vectors added up for one search, take each user's own shares. The gate
-  learns from the sum's loss on all objectives' positives, and nothing else does.
+  learns from the sum's loss on the judged objectives' positives, and nothing else does.
 - The paper's adaptive weights of the losses are `method.last_weight`, `hard` and `soft` here, so
   that this method is tuned in the same way as the others.
 - From the exposure model: every expert and the item tower start as its towers. From scratch,
@@ -36,7 +36,7 @@ from training.methods.experts import Fields, Stack, dense, margin_model, refuse_
 from training.methods.method import Served, serve_whole
 from training.methods.objectives import all_objectives, judged_stages, trained_stages
 from training.methods.pretraining import NO_MARGIN, pretraining
-from training.methods.teacher import Teacher, distillation, panel_of, panel_scores
+from training.methods.teacher import Teacher, distilled
 from training.model import Tower, TwoTower
 from training.objective import batch_loss, frozen_margin
 from training.ownership import ByOwner, OwnedLinear
@@ -115,8 +115,8 @@ class Dmmp:
         self.data, self.config = data, config
         self.trained = trained_stages(config, len(data.stages))
         self.exposure = TwoTower(data.schema, config.model, config.seed)
-        sets = expert_sets(len(self.trained), config.method.experts)
-        self.teacher = Teacher(data, config, sets)
+        judged = len(judged_stages(len(data.stages)))
+        self.teacher = Teacher(data, config, expert_sets(judged, config.method.experts))
         self.user = ExpertUsers(data, config, len(self.trained))
         generator = torch.Generator().manual_seed(config.seed)
         self.item = Tower(data.schema.item, data.schema, config.model, generator)
@@ -151,16 +151,16 @@ class Dmmp:
         return all_objectives(self.data, self.config, parameters, self._loss, self.trained)
 
     def _loss(self, batch: Batch, stage: int) -> Tensor:
-        method, panel = self.config.method, panel_of(batch)
-        with torch.no_grad():
-            taught_BC = self.teacher(batch, panel, stage)
+        method = self.config.method
         vectors, preference_BT = self.user(batch.users)
         items = self.item(batch.items)
         vector_BM = vectors[stage - self.trained[0]]
         delta_BX = frozen_margin(margin_model(self.exposure, self.config), batch)
         hard = batch_loss([vector_BM], items, batch, delta_BX, self.config.margin)
-        soft = distillation(taught_BC, panel_scores(vector_BM, items[0], panel), panel)
+        soft = distilled(self.teacher, vector_BM, items[0], batch, stage)
+        total = method.hard * hard + method.soft * soft
+        if stage < self.teacher.first:
+            return total
         parts = preferred([each.detach() for each in vectors], preference_BT)
         summed_BM, item_NM = torch.stack(parts).sum(dim=0), items[0].detach()
-        gate = batch_loss([summed_BM], [item_NM], batch, None, NO_MARGIN)
-        return method.hard * hard + method.soft * soft + gate
+        return total + batch_loss([summed_BM], [item_NM], batch, None, NO_MARGIN)

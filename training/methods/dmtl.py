@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor, nn
 
 from bundle.manifest import StageCertificate
@@ -23,9 +22,9 @@ from training.config import TrainConfig
 from training.data import TrainingData
 from training.methods.experts import margin_model, refuse_normalise
 from training.methods.method import Served, serve_whole
-from training.methods.objectives import all_objectives, trained_stages
+from training.methods.objectives import all_objectives, judged_stages
 from training.methods.pretraining import pretraining
-from training.methods.teacher import Teacher, distillation, panel_of, panel_scores
+from training.methods.teacher import Teacher, distilled
 from training.model import TwoTower
 from training.objective import batch_loss, frozen_margin
 from training.phase import Phase, Steps
@@ -39,15 +38,15 @@ class Dmtl:
         self.data, self.config = data, config
         self.exposure = TwoTower(data.schema, config.model, config.seed)
         self.student = TwoTower(data.schema, config.model, config.seed)
-        everybody = range(config.method.experts * 2 + 1)
-        objectives = trained_stages(config, len(data.stages))
-        self.teacher = Teacher(data, config, [everybody for _ in objectives])
+        judged = len(judged_stages(len(data.stages)))
+        everybody = range(config.method.experts * (1 + judged))
+        self.teacher = Teacher(data, config, [everybody] * judged)
         self.network = nn.ModuleList([self.exposure, self.teacher, self.student])
         self.certificates: list[StageCertificate] = []
 
     def phases(self) -> list[Phase]:
         """The exposure model, if it is the start; the teacher; the student."""
-        settings = self.config.stage(self.teacher.first, len(self.data.stages))
+        settings = self.config.stage(self.teacher.trained[0], len(self.data.stages))
         student = Phase("student", settings.learning_rate, self._start)
         if self.config.method.start == "scratch":
             return [self.teacher.phase(), student]
@@ -63,16 +62,12 @@ class Dmtl:
             network.load_state_dict(self.exposure.state_dict())
 
     def _start(self) -> Steps:
-        trained = trained_stages(self.config, len(self.data.stages))
-        parameters = list(self.student.parameters())
+        parameters, trained = list(self.student.parameters()), self.teacher.trained
         return all_objectives(self.data, self.config, parameters, self._loss, trained)
 
     def _loss(self, batch: Batch, stage: int) -> Tensor:
-        panel = panel_of(batch)
-        with torch.no_grad():
-            taught_BC = self.teacher(batch, panel, stage)
         users, items = self.student.user(batch.users), self.student.item(batch.items)
-        soft = distillation(taught_BC, panel_scores(users[0], items[0], panel), panel)
         delta_BX = frozen_margin(margin_model(self.exposure, self.config), batch)
         hard = batch_loss(users, items, batch, delta_BX, self.config.margin)
+        soft = distilled(self.teacher, users[0], items[0], batch, stage)
         return self.config.method.hard * hard + self.config.method.soft * soft

@@ -12,7 +12,8 @@ Decisions
 - The papers train and distil point-wise, on what was shown. Candidates for a whole catalogue need
   more: here both are list-wise, over the positive, candidates of the same page view that did not
   come as far, and a sample of the batch's other candidates, corrected by their expected counts.
-- From the exposure model, the towers start as it.
+- The chain is over the judged stages. From the exposure model the towers start as it; from scratch
+  exposures train the towers, by their inner product alone: most rows, and no pairs to pay for.
 
 Dimension letters: B positives, N items of the batch, C candidates a row is judged with, S sampled
 out of the shared X, H of the row's own, M vector dims, E experts, U units of an expert.
@@ -32,12 +33,13 @@ from training.config import TrainConfig
 from training.data import TrainingData
 from training.losses import sampled_softmax
 from training.methods.experts import dense
-from training.methods.objectives import all_objectives, trained_stages
+from training.methods.objectives import all_objectives, judged_stages, trained_stages
+from training.methods.pretraining import plain_loss
 from training.model import TwoTower
 from training.ownership import OwnedLinear
 from training.phase import Phase, Steps
 
-SAMPLED = 64  # S: pairs are what a teacher costs
+SAMPLED = 32  # S: pairs are what a teacher costs
 UNITS = 32  # U
 
 
@@ -73,9 +75,21 @@ def panel_scores(users_BM: Tensor, items_NM: Tensor, panel: Panel) -> Tensor:
     return torch.einsum("bm,bcm->bc", users_BM, items_NM[panel.places_BC])
 
 
+def distilled(
+    teacher: Teacher, users_BM: Tensor, items_NM: Tensor, batch: Batch, stage: int
+) -> Tensor:
+    """What a student has yet to learn of the teacher's lists; nothing where nothing is taught."""
+    if stage < teacher.first:
+        return torch.zeros(())
+    panel = panel_of(batch)
+    with torch.no_grad():
+        taught_BC = teacher(batch, panel, stage)
+    return distillation(taught_BC, panel_scores(users_BM, items_NM, panel), panel)
+
+
 def distillation(taught_BC: Tensor, scores_BC: Tensor, panel: Panel) -> Tensor:
-    """KL divergence of a student's list from the teacher's, which carries no gradient."""
-    taught = torch.log_softmax(panel.logits(taught_BC.detach()), dim=1)
+    """KL divergence of a student's list from the teacher's."""
+    taught = torch.log_softmax(panel.logits(taught_BC), dim=1)
     learnt = torch.log_softmax(panel.logits(scores_BC), dim=1)
     difference = (taught - learnt).masked_fill(panel.masked_BC, 0.0)  # −inf less −inf
     return (taught.exp() * difference).sum(dim=1).mean()
@@ -98,7 +112,8 @@ class Teacher(nn.Module):
             OwnedLinear(config.model.dim, sum(self.widths), generator) for _ in range(3)
         )
         self.heads = nn.ModuleList(OwnedLinear(UNITS, 1, generator) for _ in expert_sets)
-        self.first = trained_stages(config, len(data.stages))[0]
+        self.trained = trained_stages(config, len(data.stages))
+        self.first = judged_stages(len(data.stages))[0]
 
     def forward(self, batch: Batch, panel: Panel, stage: int) -> Tensor:
         """s of a stage for each row's candidates, [B, C]."""
@@ -123,14 +138,16 @@ class Teacher(nn.Module):
 
     def phase(self) -> Phase:
         """Train on all objectives."""
-        settings = self.config.stage(self.first, len(self.data.stages))
+        settings = self.config.stage(self.trained[0], len(self.data.stages))
         return Phase("teacher", settings.learning_rate, self._start)
 
     def _start(self) -> Steps:
-        trained = trained_stages(self.config, len(self.data.stages))
-        return all_objectives(self.data, self.config, list(self.parameters()), self._loss, trained)
+        parameters = list(self.parameters())
+        return all_objectives(self.data, self.config, parameters, self._loss, self.trained)
 
     def _loss(self, batch: Batch, stage: int) -> Tensor:
+        if stage < self.first:
+            return plain_loss(self.towers, batch)
         panel = panel_of(batch)
         logits_BC = panel.logits(self(batch, panel, stage))
         return sampled_softmax(logits_BC, torch.zeros(len(logits_BC), dtype=torch.int64))
