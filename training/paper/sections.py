@@ -14,7 +14,7 @@ from training.paper.gains import gain_table, worth_of_exposures
 from training.paper.logs import table_1
 from training.paper.statements import (
     ITEMS,
-    on_storage,
+    on_layouts,
     online,
     overheads,
     statement_table,
@@ -75,7 +75,7 @@ def claims(shown: Shown) -> str:
     made = [each for front in shown.fronts for each in statements(shown.study, front.findings)]
     layouts = shown.out / f"{LAYOUTS}.json"
     if layouts.exists():
-        made.append(on_storage(json.loads(layouts.read_text("utf-8"))["layouts"]))
+        made += on_layouts(json.loads(layouts.read_text("utf-8"))["layouts"])
     made.append(online())
     made.sort(key=lambda each: ITEMS.index(each.item.partition(",")[0]))
     said = "The paper's figures are of a private log: what can be reproduced is a direction."

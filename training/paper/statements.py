@@ -25,7 +25,7 @@ from training.paper.verdicts import FAILED, HELD, NOISE, outcome
 
 REPRODUCED, NOT_REPRODUCED, PARTLY = "reproduced", "not reproduced", "partly reproduced"
 UNTESTABLE = "not testable here"
-OVERHEAD, STORAGE = 0.349, 2.99
+OVERHEAD, STORAGE, WEIGHTED = 0.349, 2.99, 1.0083
 SINGLE = "its first objective alone"
 ITEMS = (
     "Table 2",
@@ -120,21 +120,17 @@ def on_setting(found: Findings, setting: str, item: str) -> Statement:
 
 def on_weights(found: Findings) -> Statement:
     """More weight on an objective finds more of it in the fused list."""
-    said, results = [], []
-    for stage in found.stages[-2:]:
-        moves = {}
-        for judged in found.stages[-2:]:
-            ends = [
-                found.recall(OURS, ONE_WEIGHT, f"{stage} {value:g}", judged)
-                for value in (SWEPT[-1], SWEPT[0])
-            ]
-            if (moved := found.difference(*ends)) is not None:
-                moves[judged] = moved
-        if moves:
-            results.append(outcome([moves[stage]]) == HELD)
-            listed = ", ".join(f"{judged} {shown(moved)}" for judged, moved in moves.items())
-            said.append(f"weight of {stage} from {SWEPT[0]:g} to {SWEPT[-1]:g}: {listed}")
-    claim = "more weight, more of that objective"
+    least, most = SWEPT[0], SWEPT[-1]
+    moves = {}
+    for stage in found.stages:
+        ends = [
+            found.recall(OURS, ONE_WEIGHT, f"{stage} {value:g}", stage) for value in (most, least)
+        ]
+        if (moved := found.difference(*ends)) is not None:
+            moves[stage] = moved
+    said = [f"{stage} {shown(moved)}" for stage, moved in moves.items()]
+    results = [outcome([moved]) == HELD for moved in moves.values()]
+    claim = f"a weight from {least:g} to {most:g} finds more of its objective"
     return _statement("Fig. 5b to d, weights k", found, claim, said, _of(results))
 
 
@@ -170,13 +166,27 @@ def overheads(found: Findings) -> Mapping[str, Mean | None]:
     return {SINGLE: Mean.of(single), CORNER: Mean.of(apart)}
 
 
-def on_storage(costs: Sequence[Mapping[str, Any]]) -> Statement:
-    """MVKE's vectors take about four times the room of one."""
-    ratios = {each["name"]: each["bytes_ratio"] for each in costs}
-    said = [f"{name} {ratio - 1:+.0%}" for name, ratio in ratios.items()]
-    verdict = REPRODUCED if abs(ratios["MVKE"] - 1 - STORAGE) < 0.1 * STORAGE else NOT_REPRODUCED
-    here = f"bytes of the index over one vector's: {', '.join(said)}"
-    return Statement("Table 4, storage", "synthetic", f"MVKE {STORAGE:+.0%}", here, verdict)
+def on_layouts(layouts: Sequence[Mapping[str, Any]]) -> list[Statement]:
+    """MVKE's vectors take about four times the room of one; weights cost a search nothing."""
+    by_name = {each["name"]: each for each in layouts}
+    bytes_, time = by_name["MVKE"]["bytes_ratio"], by_name["CSMF"]["time_ratio"]
+    near = abs(bytes_ - 1 - STORAGE) < 0.1 * STORAGE
+    return [
+        Statement(
+            "Table 4, storage of MVKE",
+            "synthetic",
+            f"{STORAGE:+.0%} over one vector",
+            f"{bytes_ - 1:+.0%}",
+            REPRODUCED if near else NOT_REPRODUCED,
+        ),
+        Statement(
+            "Table 4, a weighted search",
+            "synthetic",
+            f"{WEIGHTED} times an unweighted one",
+            f"{time:.4f} times",
+            REPRODUCED if time < 1.05 else NOT_REPRODUCED,
+        ),
+    ]
 
 
 def online() -> Statement:

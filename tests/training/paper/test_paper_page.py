@@ -32,7 +32,7 @@ def written(tmp_path_factory):
     for log in (THREE, TWO):
         write_study(STUDY, log, work, {"csmf": 0.61})
     (out / "table4.md").write_text("# Table 4\n\n# a comment\n\n## Setting\n")
-    layouts = [{"name": "MVKE", "bytes_ratio": 3.9}]
+    layouts = [{"name": name, "bytes_ratio": 3.9, "time_ratio": 1} for name in ("MVKE", "CSMF")]
     (out / "table4.json").write_text(json.dumps({"layouts": layouts}))
     return write_page(STUDY, work, out)
 
