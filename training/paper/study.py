@@ -144,7 +144,7 @@ FULL = Study(
             "trivago",
             "trivago",
             ("convert", "trivago", "--input", "{raw}", "--out", "{out}"),
-            ("model.hidden=[]", "sampling.unknown_rate=0.2", "split.test_share=0.3"),
+            ("model.hidden=[]", "sampling.unknown_rate=0.2"),
             raw="trivago",
         ),
         StudyLog(
