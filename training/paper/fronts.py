@@ -7,8 +7,8 @@ Decisions
 - Lists are chosen on validation, at most `LISTS` of them: those that add most to the hypervolume
   there. A longer front would gain on test by its luckiest lists.
 - 0 is the exposure model's own list, 1 what the models fine-tuned for each objective reach at once,
-  seed by seed; the same in all replicates of an interval. Where fine-tuning does not beat the exposure model in every seed, or the log has no
-  exposures, 0 is no recall at all.
+  seed by seed, and the same in all replicates of an interval. Where fine-tuning does not beat the
+  exposure model in every seed, or the log has no exposures, 0 is no recall at all.
 
 Dimension letters: L lists, O objectives, Q queries, X anything; 2 are the last two objectives.
 """
