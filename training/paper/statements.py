@@ -37,7 +37,7 @@ ITEMS = (
     "Training time",
     "Online test",
 )
-WORDS = {NOISE: NOISE, FAILED: "the opposite is shown"}
+WORDS = {NOISE: NOISE, FAILED: "behind on one at least"}
 ABLATED = {
     "w/o AML": "the adaptive margin",
     "w/o accuracy recovery": "accuracy recovery",

@@ -25,7 +25,7 @@ from training.presets import load_config
 OURS = "csmf"
 METRICS = ("recall@50", "recall@100", "recall@500", "ndcg@50")
 LEAD = "CSMF's lead, recall@50"
-NO_LIST = "–"
+NOTHING = "–"  # no such list, or nothing to find
 OUR_FRONT = front_of(OURS)
 ONE_ITEM_TOWER = "dmmp"  # its two user vectors search one index
 Listed = Callable[[str], str]  # objective → the list that it is judged on
@@ -53,7 +53,7 @@ def table_2(study: Study, found: Findings, stage: str, view: str) -> Table:
         theirs = found.recall(variant.name, OWN_LISTS, ranked, stage)
         means = [_figure(found, variant, ranked, stage, metric) for metric in METRICS]
         lead = "" if variant.name == OURS else found.difference(ours, theirs)
-        return (variant.name, *means, NO_LIST if means[0] == NO_LIST else lead)
+        return (variant.name, *means, NOTHING if means[0] == NOTHING else lead)
 
     return Table("table2", ("method", *METRICS, LEAD), by_start(study.main, row))
 
@@ -183,13 +183,15 @@ def _figure(
     *,
     part: str = "all",
 ) -> Cell:
-    """One figure over seeds; a dash where the method makes no such list."""
+    """One figure over seeds; a dash where there is no such list, or nothing to find."""
+    if not found.counts(stage, part)["positives"]:
+        return NOTHING
 
     def pick(run: Found) -> float | None:
         judged: dict[str, Any] = run.metrics.get(ranked, {})
         return float(judged[stage][part][metric][mean]) if judged else None
 
-    return found.mean(variant.name, pick) or (NO_LIST if found.of(variant.name) else None)
+    return found.mean(variant.name, pick) or (NOTHING if found.of(variant.name) else None)
 
 
 def _times(dims: list[int]) -> str:
