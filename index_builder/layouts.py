@@ -19,6 +19,7 @@ L list, R rounds.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import tempfile
 import time
@@ -194,6 +195,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         k=arguments.k,
         probes=arguments.probes,
     )
+    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
+    logging.getLogger("csmf").setLevel(logging.INFO)
     faiss.omp_set_num_threads(1)
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as scratch:
         costs = measure(setting, Path(scratch))
