@@ -6,6 +6,7 @@ from support.tiny_training import TINY
 
 from training.config import TrainConfig
 from training.data import build_training_data
+from training.export import check_parity, export_tower
 from training.logs.reader import read_log
 from training.methods.experts import margin_model
 from training.methods.registry import build_method, served_names
@@ -37,3 +38,18 @@ def test_only_the_exposure_model_makes_a_margin(model):
     assert margin_model(model, TrainConfig()) == [(model.user, model.item)]
     for words in (["method.start=scratch"], ["margin.form=none"]):
         assert margin_model(model, load_config(assignments=words)) == []
+
+
+@pytest.mark.parametrize("method", ["mvke", "dmmp"])
+def test_served_towers_with_experts_leave_torch_as_they_are(data, tmp_path, method):
+    """dmtl serves a plain tower, as others do; check_parity raises where ONNX differs."""
+    config = load_config("default", None, [*TINY, "method.kernels=2"], method=method)
+    served = build_method(data, config).served()
+    model = list(served.values())[-1]
+    for tower, features, real in (
+        (model.user, data.schema.user, data.requests),
+        (model.item, data.schema.item, data.items),
+    ):
+        path = tmp_path / "tower.onnx"
+        export_tower(tower, features, data.schema, path)
+        check_parity(tower, features, data.schema, real, path, model.segments.dim)
