@@ -1,13 +1,15 @@
 """The cascade as data: which phases a run goes through, in which order.
 
-    first:   train ─► prune ─► recover ─► certify
-    middle:  train ─► prune ─► recover ─► certify     (as many as the log declares)
-    last:    train ─► certify
+    first:             train ─► prune ─► recover ─► certify
+    middle:  (teach ─►) train ─► prune ─► recover ─► certify     (as many as the log declares)
+    last:    (teach ─►) train ─► certify
 
 Decisions
 - A phase is training on one stage's loss; pruning and certifying are what happens when one ends.
 - During `train` the last owner trains: all units that no earlier stage kept. After pruning that
   owner has split in two, and `recover` trains the stage's half; nested, both.
+- `teach`, where a stage is taught, goes on fine-tuning one whole model, that of exposures at first,
+  for the stage alone. It is part of what CSMF costs, and is not served.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from training.config import StageConfig, TrainConfig
 class CascadePhase:
     """One stretch of training on one stage's loss."""
 
-    kind: Literal["train", "recover"]
+    kind: Literal["teach", "train", "recover"]
     stage: int
     name: str
     settings: StageConfig
@@ -38,6 +40,8 @@ def cascade(config: TrainConfig, stages: tuple[str, ...]) -> list[CascadePhase]:
     plan: list[CascadePhase] = []
     for stage, name in enumerate(stages):
         settings, last = config.stage(stage, len(stages)), stage == len(stages) - 1
+        if stage > 0 and settings.taught > 0:
+            plan.append(_teaching(stage, name, settings))
         owners = range(stage, stage + 1)
         plan.append(
             CascadePhase("train", stage, name, settings, 1.0, (stage + 1,), owners, not last, last)
@@ -47,10 +51,31 @@ def cascade(config: TrainConfig, stages: tuple[str, ...]) -> list[CascadePhase]:
     return plan
 
 
+def _teaching(stage: int, name: str, settings: StageConfig) -> CascadePhase:
+    """Fine-tuning of the teacher: a short phase that ends softly."""
+    changed = {"epochs": settings.teacher_epochs, "decay": "linear", "replay": 0.0}
+    return CascadePhase(
+        kind="teach",
+        stage=stage,
+        name=f"{name} teacher",
+        settings=settings.model_copy(update=changed),
+        share=1.0,
+        widths=(1,),
+        trainable=range(1),
+        prunes=False,
+        certifies=False,
+    )
+
+
 def _recovery(config: TrainConfig, stage: int, name: str, settings: StageConfig) -> CascadePhase:
     """One pass over the most recent positives, at its own rate and without replay."""
     recovery = config.recovery
-    changed = {"epochs": 1, "learning_rate": recovery.learning_rate, "replay": 0.0}
+    changed = {
+        "epochs": 1,
+        "learning_rate": recovery.learning_rate,
+        "decay": "none",
+        "replay": 0.0,
+    }
     return CascadePhase(
         kind="recover",
         stage=stage,

@@ -76,10 +76,22 @@ class StageConfig(_Settings):
     request_negatives: int = Field(
         default=0, ge=0, description="unexposed candidates of the same request, per positive"
     )
+    decay: Literal["none", "linear"] = Field(
+        default="none", description="learning rate over a phase: constant, or linearly to zero"
+    )
     replay: float = Field(
         default=0.0,
         ge=0,
         description="weight of the previous stage's loss on a batch of its positives",
+    )
+    taught: float = Field(
+        default=0.0,
+        ge=0,
+        description="csmf: weight of distillation from a model fine-tuned for this stage alone; 0 "
+        "trains no such teacher (not in the paper)",
+    )
+    teacher_epochs: PositiveInt = Field(
+        default=2, description="csmf: passes over the stage's positives to fine-tune its teacher"
     )
 
 
@@ -153,6 +165,12 @@ class PruningConfig(_Settings):
         ge=0,
         description="new units that each later stage gets in each hidden layer, beside those "
         "freed; the served vector stays as long (not in the paper)",
+    )
+    fresh_columns: int = Field(
+        default=0,
+        ge=0,
+        description="new columns that each later stage gets in each table, beside those freed; "
+        "they start as copies of the first stage's (not in the paper)",
     )
     reinitialise: bool = Field(
         default=False,

@@ -43,9 +43,9 @@ class CategoryEncoder(nn.Module):
         """[U] of the last owner's columns."""
         return self.table.information()
 
-    def split(self, keep_U: Tensor) -> None:
-        """Pass the unmarked columns to a new owner."""
-        self.table.split(keep_U)
+    def split(self, keep_U: Tensor, fresh: int) -> Tensor:
+        """Pass the unmarked columns to a new owner, with fresh ones; marks of its fresh columns."""
+        return self.table.split(keep_U, fresh)
 
 
 class SequenceEncoder(CategoryEncoder):

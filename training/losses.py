@@ -39,6 +39,15 @@ def sampled_softmax(logits_BX: Tensor, positive_B: Tensor) -> Tensor:
     return functional.cross_entropy(logits_BX, positive_B)
 
 
+def distillation(logits_BX: Tensor, teacher_BX: Tensor) -> Tensor:
+    """Mean KL divergence of the teacher's softmax over a row from the student's; −inf is masked."""
+    masked_BX = teacher_BX.isneginf()
+    target_BX = torch.log_softmax(teacher_BX, dim=1).masked_fill(masked_BX, 0.0)
+    found_BX = torch.log_softmax(logits_BX, dim=1).masked_fill(masked_BX, 0.0)
+    shares_BX = target_BX.exp().masked_fill(masked_BX, 0.0)
+    return (shares_BX * (target_BX - found_BX)).sum(dim=1).mean()
+
+
 def adaptive_margin(delta_BX: Tensor, config: MarginConfig) -> Tensor:
     """m of Eq. 7 from Δ = s_up(positive) − s_up(negative)."""
     slopes_BX = functional.leaky_relu(delta_BX, negative_slope=-config.eta)  # Δ or −η·Δ

@@ -46,13 +46,15 @@ class ServedTower(Protocol):
 class TowerSplit:
     """Which units of the last owner stay with it, per table (by encoder), hidden layer, output.
 
-    The new owner gets the others, and `fresh` new units in each hidden layer.
+    The new owner gets the others, and fresh ones: so many units in each hidden layer, so many
+    columns in each table.
     """
 
     tables: dict[int, Tensor]
     hidden: list[Tensor]
     output: Tensor
-    fresh: int = 0
+    fresh_units: int = 0
+    fresh_columns: int = 0
     generator: torch.Generator | None = None  # of fresh units' values
 
 
@@ -131,13 +133,18 @@ class Tower(nn.Module):
 
     def split(self, split: TowerSplit) -> None:
         """Pass all units of the last owner that `split` does not keep to a new owner."""
-        keep_below, fresh_below = self._input_mask(split), 0
-        fresh = [split.fresh] * len(split.hidden) + [0]
-        for layer, keep, new in zip(self.dense, [*split.hidden, split.output], fresh, strict=True):
-            layer.split(keep_below, keep, fresh_below, new, split.generator)
-            keep_below, fresh_below = keep, new
-        for place, encoder in self.tables().items():
-            encoder.split(split.tables[place])
+        keep_below = self._input_mask(split)
+        marks = [
+            encoder.split(split.tables[place], split.fresh_columns)
+            for place, encoder in self.tables().items()
+        ]
+        fresh_below = torch.cat(marks) if marks else torch.zeros(0, dtype=torch.bool)
+        units = [split.fresh_units] * len(split.hidden) + [0]
+        for layer, keep, fresh in zip(
+            self.dense, [*split.hidden, split.output], units, strict=True
+        ):
+            fresh_below = layer.split(keep_below, keep, fresh_below, fresh, split.generator)
+            keep_below = keep
         if self.log_scales:
             *upstream, last = self.log_scales
             replace_entries(self.log_scales, [*upstream, last, last])

@@ -18,13 +18,14 @@ M vector dims.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from training.batches import Batch
 from training.config import MarginConfig
-from training.losses import sampled_softmax, with_margin
+from training.losses import distillation, sampled_softmax, with_margin
 from training.model import TwoTower
 from training.ownership import ByOwner
 
@@ -32,22 +33,50 @@ Towers = tuple[Callable[[Mapping[str, Tensor]], ByOwner], Callable[[Mapping[str,
 
 
 def stage_losses(
-    model: TwoTower, batch: Batch, stage: int, widths: Sequence[int], margin: MarginConfig
+    model: TwoTower,
+    batch: Batch,
+    stage: int,
+    widths: Sequence[int],
+    margin: MarginConfig,
+    taught: Taught | None = None,
 ) -> list[Tensor]:
     """The loss of `stage` over the segments of the first w owners, for each w of `widths`.
 
     Two widths, the stage's owners and all owners, make recovery nested; one forward pass serves,
-    and the wider score is the narrower one plus what the further segments add.
+    and the wider score is the narrower one plus what the further segments add. With a teacher, each
+    loss has a second part: how far the list is from the teacher's, without any margin.
     """
     users, items = model.user(batch.users, max(widths)), model.item(batch.items, max(widths))
-    logits_BX = _constants(batch, _upstream_margin(users, items, batch, stage), margin)
+    delta_BX = _upstream_margin(users, items, batch, stage)
+    logits_BX = _constants(batch, delta_BX, margin)
+    moved_BX = _moved(batch, delta_BX, margin) if taught is not None else None
     logits_BX = add_scores(logits_BX, users[:stage], items[:stage], batch)  # frozen: no gradient
     losses, start = [], stage
     for width in widths:
         logits_BX = add_scores(logits_BX, users[start:width], items[start:width], batch)
-        losses.append(_loss(logits_BX))
+        loss = _loss(logits_BX)
+        if taught is not None:
+            plain_BX = logits_BX if moved_BX is None else logits_BX - moved_BX
+            loss = loss + taught.weight * distillation(plain_BX, taught.logits_BX)
+        losses.append(loss)
         start = width
     return losses
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A teacher's logits on one batch, [B, X + H], and how much its lists count."""
+
+    logits_BX: Tensor
+    weight: float
+
+
+def taught_by(teacher: TwoTower, batch: Batch, weight: float) -> Taught:
+    """What a frozen model of one segment says of a batch."""
+    with torch.no_grad():
+        users, items = teacher.user(batch.users), teacher.item(batch.items)
+        constants_BX = _constants(batch, None, MarginConfig(form="none"))
+        return Taught(add_scores(constants_BX, users, items, batch), weight)
 
 
 def batch_loss(
@@ -108,6 +137,16 @@ def _constants(batch: Batch, delta_BX: Tensor | None, margin: MarginConfig) -> T
         constants_BX.masked_fill_(batch.masked_BX, -torch.inf)
         constants_BX.diagonal().copy_(-batch.log_count_X[: batch.size])  # the positives
         return constants_BX
+
+
+def _moved(batch: Batch, delta_BX: Tensor | None, margin: MarginConfig) -> Tensor | None:
+    """By how much the margin moves each candidate's logit, [B, X + H]; a positive's not at all."""
+    if delta_BX is None or margin.form == "none":
+        return None
+    with torch.no_grad():
+        moved_BX = with_margin(torch.zeros_like(delta_BX), delta_BX, margin)
+        moved_BX.diagonal().zero_()
+        return moved_BX
 
 
 def _loss(logits_BX: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ Decisions
   last owner holds all that nobody upstream kept; `split` passes a part of it to a new last owner.
 - The first owner also owns the raw inputs. Freed units keep their values (warm start).
 - A new owner may be given fresh units beside the freed ones. They read all that it may read, and
-  nobody reads them yet, so what the network computes does not change.
+  nobody reads them yet, so what the network computes does not change. Fresh columns of a table
+  start as copies of upstream's: what is known of an id, free to be learnt further.
 
 Dimension letters: B batch, I inputs, U units, V rows of a table, T owners so far.
 """
@@ -77,10 +78,20 @@ class OwnedTable(nn.Module):
         information_U: Tensor = self.blocks[-1].detach().abs().sum(dim=0)
         return information_U
 
-    def split(self, keep_U: Tensor) -> None:
-        """Leave the columns marked in `keep_U` with the last owner; a new owner gets the others."""
+    def split(self, keep_U: Tensor, fresh: int = 0) -> Tensor:
+        """Leave the columns marked in `keep_U` with the last owner; a new owner gets the others.
+
+        It also gets copies of `fresh` of the first owner's columns, in turn. Returns marks of the
+        new owner's columns that are fresh.
+        """
         *upstream, last_VU = self.blocks
-        replace_entries(self.blocks, [*upstream, last_VU[:, keep_U], last_VU[:, ~keep_U]])
+        kept_VU, freed_VU = last_VU[:, keep_U], last_VU[:, ~keep_U]
+        source_VU = upstream[0] if upstream else kept_VU
+        copies_VU = source_VU[:, torch.arange(fresh) % source_VU.shape[1]]
+        new_VU = torch.cat([freed_VU, copies_VU], dim=1)
+        replace_entries(self.blocks, [*upstream, kept_VU, new_VU])
+        fresh_U: Tensor = torch.arange(new_VU.shape[1]) >= freed_VU.shape[1]
+        return fresh_U
 
 
 class OwnedLinear(nn.Module):
@@ -111,27 +122,32 @@ class OwnedLinear(nn.Module):
         self,
         keep_inputs: Tensor,
         keep_units: Tensor,
-        fresh_inputs: int = 0,
+        fresh_inputs: Tensor | None = None,
         fresh_units: int = 0,
         generator: torch.Generator | None = None,
-    ) -> None:
+    ) -> Tensor:
         """Leave the marked units with the last owner; a new owner gets the others and fresh ones.
 
-        `keep_inputs` and `fresh_inputs` say the same of the layer below. A kept unit loses its
-        edges from the units that were freed below it: the only change that a split makes to what
-        the network computes.
+        `keep_inputs` says the same of the layer below, `fresh_inputs` which of the new owner's
+        inputs are fresh (None: none). A kept unit loses its edges from the units that were freed
+        below it: the only change that a split makes to what the network computes. Returns marks of
+        the new owner's units that are fresh.
         """
         *weights, last_UI = self.weights
         *biases, last_U = self.biases
         upstream = last_UI.shape[1] - len(keep_inputs)
         kept = torch.cat([torch.arange(upstream), upstream + keep_inputs.nonzero().flatten()])
         freed = upstream + (~keep_inputs).nonzero().flatten()
-        kept_UI = last_UI[keep_units][:, kept]
-        freed_UI = last_UI[~keep_units][:, torch.cat([kept, freed])]
-        unread_UI = torch.zeros(len(freed_UI), fresh_inputs)
-        inputs = freed_UI.shape[1] + fresh_inputs
+        if fresh_inputs is None:
+            fresh_inputs = torch.zeros(len(freed), dtype=torch.bool)
+        freed_UI = last_UI[~keep_units]
+        own_UI = torch.zeros(len(freed_UI), len(fresh_inputs))  # fresh inputs are not read yet
+        own_UI[:, ~fresh_inputs] = freed_UI[:, freed].detach()
+        inputs = len(kept) + len(fresh_inputs)
         fresh_UI = (torch.rand(fresh_units, inputs, generator=generator) * 2 - 1) * inputs**-0.5
-        new_UI = torch.cat([torch.cat([freed_UI, unread_UI], dim=1), fresh_UI])
+        new_UI = torch.cat([torch.cat([freed_UI[:, kept], own_UI], dim=1), fresh_UI])
         new_U = torch.cat([last_U[~keep_units], torch.zeros(fresh_units)])
-        replace_entries(self.weights, [*weights, kept_UI, new_UI])
+        replace_entries(self.weights, [*weights, last_UI[keep_units][:, kept], new_UI])
         replace_entries(self.biases, [*biases, last_U[keep_units], new_U])
+        fresh_U: Tensor = torch.arange(len(new_U)) >= len(freed_UI)
+        return fresh_U

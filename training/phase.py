@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
@@ -49,3 +49,8 @@ class Phase:
     start: Callable[[], Steps]
     finish: Callable[[], None] = nothing
     pretrains: TwoTower | None = None
+    decay: Literal["none", "linear"] = "none"
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of a step."""
+        return self.learning_rate * (1.0 if self.decay == "none" else 1.0 - step / steps)

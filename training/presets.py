@@ -50,7 +50,10 @@ METHODS: MappingProxyType[str, Json] = MappingProxyType(
         "packnet": {"pruning": {"form": "ratio", "tau": 0.75}},
         "joint": {"method": {"kind": "joint"}},
         "youtubednn-sep": {"method": {"kind": "separate", "start": "scratch"}},
-        "youtubednn-mix": {"method": {"kind": "mix", "last_weight": 5}},
+        "youtubednn-mix": {
+            "method": {"kind": "mix", "last_weight": 5},
+            "middle": {"learning_rate": 5e-4},
+        },
         "moppr": {
             "method": {"kind": "moppr", "last_weight": 5},
             "middle": _WITH_PAGE,

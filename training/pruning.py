@@ -5,9 +5,9 @@ Decisions
 - τ is the share of information that is PRUNED: from the least informative unit on, prune while the
   pruned sum is at most τ of the total. `tau_mode: retained` reads τ the other way (Fig. 4's prose).
 - `form: ratio` prunes a share τ of the units instead, whatever they hold: the paper's ablation.
-- `fresh_units` gives every later stage new hidden units beside the freed ones (not in the paper): a
-  stage that must learn its objective in half of what upstream left is short of capacity. Served
-  vectors keep their length.
+- `fresh_units` and `fresh_columns` give every later stage new hidden units and columns beside the
+  freed ones (not in the paper): a stage that must learn its objective in half of what upstream left
+  is short of capacity. Served vectors keep their length.
 - At least one unit is kept, and at least one is freed for each stage still to come.
 - Output units are chosen jointly: coordinate k of both towers survives by the product of both
   sides' information, |W_user[k]|₁·|W_item[k]|₁, or else e_t·v_t would pair unrelated coordinates.
@@ -86,7 +86,8 @@ def _tower_split(
             _keep(layer.information(), config.tau, config, spare) for layer in tower.dense[:-1]
         ],
         output=output,
-        fresh=config.fresh_units,
+        fresh_units=config.fresh_units,
+        fresh_columns=config.fresh_columns,
         generator=generator,
     )
 

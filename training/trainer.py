@@ -84,6 +84,8 @@ class Trainer:
 
     def _step(self, phase: Phase, steps: Steps, optimiser: torch.optim.Adam) -> tuple[float, int]:
         loss = steps.loss(self.progress.step)
+        for group in optimiser.param_groups:
+            group["lr"] = phase.rate(self.progress.step, steps.count)
         optimiser.zero_grad()
         loss.total.backward()  # type: ignore[no-untyped-call]  # torch ships it untyped
         optimiser.step()

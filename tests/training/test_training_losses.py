@@ -9,8 +9,15 @@ import torch
 from bundle.scoring import segment_scales
 from training.batches import BatchPlan, Draw
 from training.config import MarginConfig
-from training.losses import adaptive_margin, log_expected_count, sampled_softmax, with_margin
-from training.objective import stage_losses
+from training.losses import (
+    adaptive_margin,
+    distillation,
+    log_expected_count,
+    sampled_softmax,
+    with_margin,
+)
+from training.model import TwoTower
+from training.objective import add_scores, stage_losses, taught_by
 from training.pruning import prune
 
 RNG = np.random.default_rng(11)
@@ -118,3 +125,47 @@ def test_scaled_segments_give_the_weighted_sum_of_the_stages_scores(model, confi
     scales_S = segment_scales(weights_S)
     found = sum(scale * product for scale, product in zip(scales_S, products, strict=True))
     torch.testing.assert_close(expected, found, rtol=1e-5, atol=1e-5)
+
+
+def test_a_student_that_lists_as_its_teacher_has_nothing_to_learn():
+    logits_BX = torch.randn(4, 6)
+    logits_BX[0, 3] = -torch.inf  # masked, for both
+    assert float(distillation(logits_BX, logits_BX + 2.0)) == pytest.approx(0.0, abs=1e-6)
+    other_BX = logits_BX.clone()
+    other_BX[:, 0] += 1.0
+    assert float(distillation(other_BX, logits_BX)) > 0
+
+
+def test_distillation_is_the_divergence_of_the_students_softmax_from_the_teachers():
+    student, teacher = [[0.0, 1.0, 2.0]], [[1.0, 0.0, -math.inf]]
+    p = [math.e / (math.e + 1), 1 / (math.e + 1)]
+    total = 1 + math.e + math.e**2
+    expected = p[0] * math.log(p[0] / (1 / total)) + p[1] * math.log(p[1] / (math.e / total))
+    found = distillation(torch.tensor(student), torch.tensor(teacher))
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("form", ["literal", "none"])
+def test_a_taught_stage_adds_the_distance_of_its_score_without_the_margin(
+    model, config, data, form
+):
+    prune(model, config.pruning, stages=3, sizes=(6, 5, 5), seed=0)
+    batch = BatchPlan(data, data.positives[1], config.middle, config.sampling, Draw(1, 0))[0]
+    teacher = TwoTower(data.schema, config.model, seed=9)
+    margin = config.margin.model_copy(update={"form": form})
+    taught = taught_by(teacher, batch, weight=3.0)
+    (plain,) = stage_losses(model, batch, 1, (2,), margin)
+    (found,) = stage_losses(model, batch, 1, (2,), margin, taught)
+    logits = [
+        add_scores(torch.zeros(batch.masked_BX.shape), users, items, batch)
+        - torch.cat([batch.log_count_X.expand(batch.size, -1), batch.log_count_BH], dim=1)
+        for users, items in (
+            (model.user(batch.users), model.item(batch.items)),
+            (teacher.user(batch.users), teacher.item(batch.items)),
+        )
+    ]
+    masked_BX = batch.masked_BX.clone()
+    masked_BX[:, : batch.size].fill_diagonal_(False)
+    student_BX, teacher_BX = (each.masked_fill(masked_BX, -torch.inf) for each in logits)
+    expected = plain + 3.0 * distillation(student_BX, teacher_BX)
+    torch.testing.assert_close(found, expected)

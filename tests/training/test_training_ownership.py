@@ -140,7 +140,7 @@ def test_segmentwise_normalisation_gives_every_segment_its_own_learnt_length(dat
 def test_fresh_units_change_no_score_and_no_length(model, config, data):
     """They learn from their first step on: nobody reads them yet, and they read everything."""
     hidden = [layer.weights[-1].shape[0] for layer in model.item.dense[:-1]]
-    pruning = config.pruning.model_copy(update={"fresh_units": 5})
+    pruning = config.pruning.model_copy(update={"fresh_units": 5, "fresh_columns": 2})
     plain, grown = copy.deepcopy(model), copy.deepcopy(model)
     prune(plain, config.pruning, stages=3, sizes=SIZES, seed=0)
     prune(grown, pruning, stages=3, sizes=SIZES, seed=0)

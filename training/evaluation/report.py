@@ -66,7 +66,7 @@ def no_choice(validation: Trial) -> str | None:
     if len(validation.vectors.segments.names) == 1:
         return "the bundle has one segment, so all weights give the same list"
     objectives = tuple(validation.questions.objectives)
-    missing = validation.questions.without((objectives[0], *objectives[-2:]))
+    missing = validation.questions.without(tuple(dict.fromkeys((objectives[0], *objectives[-2:]))))
     if missing:
         return (
             f"the validation side of the later part has no positive of {', '.join(missing)}: "

@@ -3,6 +3,10 @@
 Decisions
 - What happens in which order is `training.cascade`'s; here each of its phases gets its batches, its
   loss and its end: pruning passes units on, certifying proves that nothing upstream changed.
+- Where a stage is taught (`taught`), one whole model goes on from the exposure model, fine-tuned
+  for each stage in turn, and the stage learns its lists beside the positives: a segment of a third
+  of the dimensions then does nearly what a model of all of them does. Not in the paper.
+- A replayed batch is drawn as its own stage draws.
 - `pruning.form=ratio` makes it the paper's ablation without CPP (PackNet's fixed ratio).
 """
 
@@ -11,6 +15,7 @@ from __future__ import annotations
 from functools import partial
 
 import torch
+from torch import nn
 
 from bundle.manifest import StageCertificate
 from bundle.segments import Segments
@@ -20,8 +25,9 @@ from training.certificate import certify
 from training.config import TrainConfig
 from training.data import TrainingData
 from training.methods.method import Served
+from training.methods.pretraining import plain_steps
 from training.model import TwoTower
-from training.objective import stage_losses
+from training.objective import stage_losses, taught_by
 from training.ownership import freeze_all_but
 from training.phase import Phase, StepLoss, Steps
 from training.pruning import prune
@@ -36,7 +42,13 @@ class Csmf:
         config.check_widths(len(data.stages))
         self.data, self.config = data, config
         self.sizes = config.segment_sizes(len(data.stages))
-        self.network = TwoTower(data.schema, config.model, config.seed)
+        self.model = TwoTower(data.schema, config.model, config.seed)
+        self.plan = cascade(config, data.stages)
+        self.teacher: TwoTower | None = None
+        self.network: nn.Module = self.model
+        if any(part.kind == "teach" for part in self.plan):
+            self.teacher = TwoTower(data.schema, config.model, config.seed)
+            self.network = nn.ModuleList([self.model, self.teacher])
         self.certificates: list[StageCertificate] = []
 
     def phases(self) -> list[Phase]:
@@ -47,15 +59,16 @@ class Csmf:
                 learning_rate=part.settings.learning_rate,
                 start=partial(self._start, index, part),
                 finish=partial(self._finish, part),
-                pretrains=self.network if index == 0 else None,
+                pretrains=self.model if index == 0 else None,
+                decay=part.settings.decay,
             )
-            for index, part in enumerate(cascade(self.config, self.data.stages))
+            for index, part in enumerate(self.plan)
         ]
 
     def served(self) -> dict[str, Served]:
         """One model with a segment per stage."""
-        segments = Segments(self.data.stages, self.network.segment_sizes)
-        return {"": Served(self.network.user, self.network.item, segments, self.certificates)}
+        segments = Segments(self.data.stages, self.model.segment_sizes)
+        return {"": Served(self.model.user, self.model.item, segments, self.certificates)}
 
     def _start(self, index: int, part: CascadePhase) -> Steps:
         config, positives = self.config, self.data.positives
@@ -67,40 +80,54 @@ class Csmf:
             Draw(config.seed, index),
             part.share,
         )
+        if part.kind == "teach":
+            return plain_steps(batches, list(self._teacher().parameters()), self._teacher())
         replayed = None
         if part.stage > 0 and part.settings.replay > 0:
-            draw = Draw(config.seed, REPLAY_DRAW + index)
-            upstream = positives[part.stage - 1]
-            replayed = BatchPlan(self.data, upstream, part.settings, config.sampling, draw)
+            replayed = self._replayed(index, part)
         return Steps(
             count=len(batches),
-            parameters=freeze_all_but(self.network, part.trainable),
+            parameters=freeze_all_but(self.model, part.trainable),
             loss=partial(self._loss, part, batches, replayed),
         )
+
+    def _replayed(self, index: int, part: CascadePhase) -> BatchPlan:
+        """Batches of the stage before, as long as the part's own and drawn as that stage draws."""
+        config, upstream = self.config, part.stage - 1
+        drawn = config.stage(upstream, len(self.data.stages))
+        settings = drawn.model_copy(update={"batch_size": part.settings.batch_size})
+        draw = Draw(config.seed, REPLAY_DRAW + index)
+        return BatchPlan(self.data, self.data.positives[upstream], settings, config.sampling, draw)
+
+    def _teacher(self) -> TwoTower:
+        assert self.teacher is not None, "a phase that teaches has made one"  # noqa: S101
+        return self.teacher
 
     def _loss(
         self, part: CascadePhase, batches: BatchPlan, replayed: BatchPlan | None, step: int
     ) -> StepLoss:
-        margin, batch = self.config.margin, batches[step]
-        losses = stage_losses(self.network, batch, part.stage, part.widths, margin)
+        margin, batch, widths = self.config.margin, batches[step], part.widths
+        taught, weight = None, part.settings.taught
+        if part.stage > 0 and weight > 0:
+            taught = taught_by(self._teacher(), batch, weight)
+        losses = stage_losses(self.model, batch, part.stage, widths, margin, taught)
         total = torch.stack(losses).sum()
         if replayed is not None:
             again = replayed[step % len(replayed)]
-            widths = part.widths
-            upstream = stage_losses(self.network, again, part.stage - 1, widths, margin)
+            upstream = stage_losses(self.model, again, part.stage - 1, widths, margin)
             total = total + part.settings.replay * upstream[0]
         return StepLoss(total, losses[0], batch.size)
 
     def _finish(self, part: CascadePhase) -> None:
+        if part.stage == 0 and part.kind == "train" and self.teacher is not None:
+            self.teacher.load_state_dict(self.model.state_dict())  # before anything is pruned
         if part.prunes:
             prune(
-                self.network,
+                self.model,
                 self.config.pruning,
                 stages=len(self.data.stages),
                 sizes=self.sizes,
                 seed=self.config.seed,
             )
         if part.certifies:
-            self.certificates.append(
-                certify(self.network, self.data, part.stage, self.certificates)
-            )
+            self.certificates.append(certify(self.model, self.data, part.stage, self.certificates))

@@ -1,8 +1,9 @@
-"""One vector for all objectives: YouTubeDNN on the union of the later stages' positives.
+"""One vector for all objectives: YouTubeDNN on the union of their positives.
 
 Decisions
 - The last stage's positives count `method.last_weight` times: its positives are few, and how many
   times they count is the one way to trade the objectives. Another trade is another training.
+- Exposures are no part of it, where there are any: a log of two stages mixes both.
 - From the exposure model, or from scratch; from the exposure model the margin of Eq. 7 is open to
   it, by that model's score.
 """
@@ -18,6 +19,7 @@ from training.batches import BatchPlan, Draw
 from training.config import TrainConfig
 from training.data import TrainingData, union
 from training.methods.method import Served, serve_whole
+from training.methods.objectives import judged_stages
 from training.methods.pretraining import plain_loss, pretraining
 from training.model import TwoTower
 from training.objective import Towers, frozen_margin
@@ -53,7 +55,7 @@ class Mix:
         config, positives = self.config, self.data.positives
         times = [1] * len(positives)
         times[-1] = config.method.last_weight
-        parts = list(zip(positives, times, strict=True))[1:]
+        parts = [(positives[stage], times[stage]) for stage in judged_stages(len(positives))]
         draw = Draw(config.seed, 1)
         batches = BatchPlan(self.data, union(parts), config.middle, config.sampling, draw)
         margin, upstream = config.margin, self._upstream()

@@ -74,7 +74,10 @@ SWEEPS = (
         Variant(f"tau {tau:.2f}", settings=(f"pruning.tau={tau}", "model.segments=cpp"))
         for tau in TAUS
     ),
-    *(Variant(f"eta {eta:.1f}", settings=(f"margin.eta={eta}",)) for eta in ETAS),
+    *(
+        Variant(f"eta {eta:.1f}", settings=("margin.form=literal", f"margin.eta={eta}"))
+        for eta in ETAS
+    ),
 )
 
 

@@ -12,6 +12,7 @@ from training.errors import ConfigError
 from training.methods.adapters import LowRankTower
 from training.methods.registry import build_method, served_names
 from training.model import TwoTower
+from training.ownership import owned_parameters
 from training.presets import METHODS, load_config
 from training.progress import ProgressReport
 from training.run import train_and_release
@@ -80,6 +81,35 @@ def test_a_rival_killed_in_any_phase_resumes_to_the_same_bits(data, tmp_path, me
     found = parameters_of(resumed.method.network)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+TAUGHT = (
+    *("middle.taught=1", "last.taught=1", "last.decay=linear"),
+    *("pruning.fresh_units=4", "pruning.fresh_columns=2"),
+)
+
+
+def test_a_taught_cascade_killed_in_any_phase_resumes_to_the_same_bits(data, tmp_path):
+    undisturbed = trained(data, tmp_path, "csmf", *TAUGHT)
+    names = [cost.phase for cost in undisturbed.progress.costs]
+    assert names == [
+        *("exposure", "exposure recovery"),
+        *("click teacher", "click", "click recovery"),
+        *("conversion teacher", "conversion"),
+    ]
+    steps = sum(cost.steps for cost in undisturbed.progress.costs)
+    for stop in (steps // 2, steps - 3):
+        resumed = trained(data, tmp_path, "csmf", *TAUGHT, stop=stop)
+        assert undisturbed.method.certificates == resumed.method.certificates
+
+
+def test_a_teacher_is_no_part_of_what_is_served(data, tmp_path):
+    method = trained(data, tmp_path, "csmf", *TAUGHT).method
+    (served,) = method.served().values()
+    names = {name for name, _ in served.user.named_parameters()}
+    assert {len(entries) for _, entries in owned_parameters(method.model)} == {3}
+    assert names == {name for name, _ in method.model.user.named_parameters()}
+    assert method.teacher.owners == 1
 
 
 def test_an_exposure_model_is_trained_once_for_all_methods(log, tmp_path):
