@@ -1,6 +1,7 @@
 """csmf-train: train a bundle from a log, explain the configuration, sweep the weights of a release.
 
-    csmf-train --log DIR --out releases/ [--preset default|paper] [--method NAME] [--config FILE] [--set key=value]
+    csmf-train --log DIR --out releases/ [--preset default|taught|paper] [--method NAME]
+               [--config FILE] [--set key=value]
     csmf-train config                      every setting, its default, its meaning
     csmf-train sweep RELEASE --log DIR --out DIR
     csmf-train compare RELEASE --log DIR --out FILE [--context FEATURE] [--recent FEATURE]

@@ -1,8 +1,10 @@
 """Where a configuration comes from: a preset, a method over it, a YAML file, `key.path=value`.
 
 Decisions
-- Two presets. `default` is the recipe that did best in measurement; `paper` is the paper's settings
-  where it states them and its plain reading where it does not. docs/paper.md tells them apart.
+- Three presets. `default` is the paper's cascade with the settings that did best; `taught` gives
+  later stages teachers and units of their own, for a larger front and more training; `paper` is the
+  paper's settings where it states them and its plain reading where it does not. docs/paper.md tells
+  them apart.
 - A method is a set of settings too: what it is, and how it was found to do well from the exposure
   model. The rivals' names are those of the paper's tables.
 - The merged tree is validated once, strictly, so that a wrong value is named whatever it came from.
@@ -30,6 +32,18 @@ _PAPER_STAGE: Json = {"epochs": 1, "batch_size": 256, "learning_rate": 1e-4, "mi
 PRESETS: MappingProxyType[str, Json] = MappingProxyType(
     {
         "default": {},
+        "taught": {
+            "middle": {"taught": 1.0},
+            "last": {
+                "epochs": 4,
+                "decay": "linear",
+                "mixed_negatives": 1024,
+                "replay": 0.3,
+                "taught": 1.0,
+                "teacher_epochs": 3,
+            },
+            "pruning": {"tau": 0.25, "tau_tables": 0.1, "fresh_units": 256, "fresh_columns": 16},
+        },
         "paper": {
             "model": {"segments": "cpp"},
             "first": {**_PAPER_STAGE, "request_negatives": 1},
@@ -47,7 +61,7 @@ METHODS: MappingProxyType[str, Json] = MappingProxyType(
         "csmf": {},
         "csmf-no-aml": {"margin": {"form": "none"}},
         "csmf-no-recovery": {"recovery": {"share": 0.0}},
-        "packnet": {"pruning": {"form": "ratio", "tau": 0.75}},
+        "packnet": {"pruning": {"form": "ratio", "tau": 0.75, "tau_tables": 0.25}},
         "joint": {"method": {"kind": "joint"}},
         "youtubednn-sep": {"method": {"kind": "separate", "start": "scratch"}},
         "youtubednn-mix": {

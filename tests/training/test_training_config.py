@@ -73,6 +73,18 @@ def test_the_cascade_trains_prunes_and_recovers_every_stage_but_the_last():
     assert [phase.certifies for phase in plan] == [False, True, False, True, True]
 
 
+def test_a_taught_stage_has_its_teacher_fine_tuned_before_it():
+    plan = cascade(load_config("taught"), ("exposure", "click", "conversion"))
+    assert [(phase.kind, phase.name) for phase in plan if phase.stage > 0] == [
+        ("teach", "click teacher"),
+        ("train", "click"),
+        ("recover", "click recovery"),
+        ("teach", "conversion teacher"),
+        ("train", "conversion"),
+    ]
+    assert not any(phase.prunes or phase.certifies for phase in plan if phase.kind == "teach")
+
+
 def test_only_nested_recovery_trains_the_freed_units():
     names = ("exposure", "click")
     nested = cascade(load_config(), names)[1]

@@ -299,12 +299,12 @@ def test_a_run_that_diverges_stops_and_says_where(data, tmp_path):
 
 def test_a_stage_that_changed_its_upstream_gets_no_certificate(data, config, tmp_path):
     trainer = trainer_of(data, config, tmp_path / "checkpoint.npz")
-    first = certify(trainer.method.network, data, 0, [])
-    assert isinstance(certify(trainer.method.network, data, 0, [first]), StageCertificate)
-    bias = trainer.method.network.item.dense[0].biases[0]
+    first = certify(trainer.method.model, data, 0, [])
+    assert isinstance(certify(trainer.method.model, data, 0, [first]), StageCertificate)
+    bias = trainer.method.model.item.dense[0].biases[0]
     bias.data[0] = torch.nextafter(bias.data[0], torch.tensor(1.0))
     with pytest.raises(CertificateError, match="upstream stage 'exposure'"):
-        certify(trainer.method.network, data, 0, [first])
+        certify(trainer.method.model, data, 0, [first])
 
 
 def test_a_category_of_which_nothing_is_learnt_is_said(log, config, tmp_path, caplog):

@@ -22,7 +22,7 @@ class Variant:
 
     name: str
     method: str = "csmf"
-    preset: str = "default"
+    preset: str = "taught"
     settings: tuple[str, ...] = ()
 
 
@@ -49,33 +49,50 @@ MIXES = tuple(
     Variant(f"youtubednn-mix x{times}", "youtubednn-mix", settings=(f"method.last_weight={times}",))
     for times in (1, 2, 5, 10)
 )
+# CSMF gives later stages fresh units: rivals with all of its units, from the start.
+AS_LARGE = ("model.hidden=[768]", "model.columns=64")
 MAIN = (
     Variant("csmf"),
     *(Variant(method, method) for method in RIVALS),
     Variant("youtubednn-sep", "youtubednn-sep"),
     *(scratch(method) for method in FROM_SCRATCH),
     *MIXES,
+    *(
+        Variant(f"{method}, as large as csmf", method, settings=AS_LARGE)
+        for method in ("full-ft", "youtubednn-mix")
+    ),
+)
+# CSMF without what the paper does not have but for nested recovery and mixed negatives.
+PLAIN = (
+    *("pruning.fresh_units=0", "pruning.fresh_columns=0", "middle.taught=0", "last.taught=0"),
+    *("pruning.tau=0.5", "pruning.tau_tables=0.25"),
 )
 ABLATIONS = (
-    Variant("csmf, paper's settings", preset="paper"),
     Variant("w/o AML", "csmf-no-aml"),
     Variant("w/o accuracy recovery", "csmf-no-recovery"),
     Variant("w/o CPP (packnet)", "packnet"),
+    Variant("w/o fresh units", settings=("pruning.fresh_units=0", "pruning.fresh_columns=0")),
+    Variant("w/o teachers", settings=("middle.taught=0", "last.taught=0")),
+    Variant("w/o replay", settings=("last.replay=0",)),
+    Variant("w/o mixed negatives", settings=("middle.mixed_negatives=0", "last.mixed_negatives=0")),
     Variant("recovery not nested", settings=("recovery.nested=false",)),
     Variant("recovery on a tenth", settings=("recovery.share=0.1",)),
-    Variant("w/o mixed negatives", settings=("middle.mixed_negatives=0", "last.mixed_negatives=0")),
-    Variant("w/o replay", settings=("last.replay=0",)),
     Variant("segments by CPP", settings=("model.segments=cpp",)),
     Variant("freed units drawn afresh", settings=("pruning.reinitialise=true",)),
-    Variant("tau 0.75, fixed segments", settings=("pruning.tau=0.75",)),
+    Variant("tau 0.75, fixed segments", settings=("pruning.tau=0.75", "pruning.tau_tables=0.25")),
+    Variant("plain cascade", settings=PLAIN),
+    Variant("plain cascade, w/o AML", "csmf-no-aml", settings=PLAIN),
+    Variant("plain cascade, w/o accuracy recovery", "csmf-no-recovery", settings=PLAIN),
+    Variant("plain cascade, w/o CPP", settings=(*PLAIN, "pruning.form=ratio", "pruning.tau=0.75")),
+    Variant("paper's settings", preset="paper"),
 )
 SWEEPS = (
     *(
-        Variant(f"tau {tau:.2f}", settings=(f"pruning.tau={tau}", "model.segments=cpp"))
+        Variant(f"tau {tau:.2f}", settings=(*PLAIN, f"pruning.tau={tau}", "model.segments=cpp"))
         for tau in TAUS
     ),
     *(
-        Variant(f"eta {eta:.1f}", settings=("margin.form=literal", f"margin.eta={eta}"))
+        Variant(f"eta {eta:.1f}", settings=(*PLAIN, "margin.form=literal", f"margin.eta={eta}"))
         for eta in ETAS
     ),
 )
@@ -129,6 +146,10 @@ def _simulated(name: str, title: str, *options: str, sweeps: bool = False) -> St
 
 
 _SMALL = ("--users", "1500", "--items", "2000", "--requests", "10000")
+_SLOW = {scratch(method).name for method in FROM_SCRATCH[1:]} | {
+    f"{method}, as large as csmf" for method in ("full-ft", "youtubednn-mix")
+}
+_SWEPT = {"tau 0.25", "tau 0.75", "tau 0.95", "eta 1.0", "eta 1.8", "eta 3.0"}
 QUICK = Study(
     logs=(
         _simulated("dense", "simulated, dense", *_SMALL, sweeps=True),
@@ -137,6 +158,9 @@ QUICK = Study(
     seeds=2,
     sweep_seeds=1,
     trials=1,
+    main=tuple(each for each in MAIN if each.name not in _SLOW),
+    ablations=ABLATIONS[:7],
+    sweeps=tuple(each for each in SWEEPS if each.name in _SWEPT),
 )
 FULL = Study(
     logs=(
