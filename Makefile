@@ -42,11 +42,11 @@ $(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/python
 	touch $@ $(VENV)/.installed-demo
 
 paper: $(VENV)/.installed-demo  ## the paper's tables and figures, measured again; hours, goes on after any stop
-	$(BIN)/csmf-index layouts --items 4000000 --out docs/results/paper
+	$(BIN)/python -m index_builder.layouts --items 4000000 --out docs/results/paper
 	$(BIN)/python -m training.paper --out docs/results/paper --work paper $(RAW)
 
 paper-quick: $(VENV)/.installed-demo  ## the same on small logs, in minutes; its page is paper-quick/page/README.md
-	$(BIN)/csmf-index layouts --items 100000 --out paper-quick/page
+	$(BIN)/python -m index_builder.layouts --items 100000 --out paper-quick/page
 	$(BIN)/python -m training.paper --quick --out paper-quick/page --work paper-quick
 
 clean:  ## remove the environment and the demo's artefacts

@@ -24,6 +24,7 @@ from training.paper.schedule import Run, run_all
 from training.paper.study import FULL, JUDGED_BRIEFLY, QUICK, Study, StudyLog, Variant
 from training.paper.tune import choose, read_choices, trial_variants, tuned_settings, write_choices
 
+TUNED_ON = "dense"  # whose choice serves logs that are not tuned on
 logger = logging.getLogger("training")
 
 
@@ -107,14 +108,14 @@ def _tuned(
 ) -> dict[str, object]:
     """The choice for this log; made now where the study tunes and it has not been made."""
     choices = read_choices(arguments.out)
-    if study.trials > 1 and log.name not in choices:
-        tuned = trial_variants(study.main, study.trials)
+    if study.trials > 1 and log.tuned and log.name not in choices:
+        tuned = trial_variants(study.methods, study.trials)
         trials = [trial for _, each in tuned for trial in each]
         runs = [_run(work, log, trial, 0, ()) for trial in trials]
         run_all(runs, arguments.jobs, f"{log.title}, tuning")
         choices[log.name] = choose(tuned, lambda each: load_found(judged_file(work, each, 0)))
         write_choices(arguments.out, choices)
-    return dict(choices.get(log.name, {}))
+    return dict(choices.get(log.name if log.tuned else TUNED_ON, {}))
 
 
 def _run(work: Path, log: StudyLog, variant: Variant, seed: int, tuned: tuple[str, ...]) -> Run:

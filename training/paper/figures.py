@@ -53,9 +53,9 @@ def front_picture(study: Study, fronts: Fronts) -> bytes:
 
 def _style(study: Study, contestant: Contestant) -> Mapping[str, Any]:
     """One colour and mark a method; hollow and dashed from scratch, dotted if lists are merged."""
-    by_name = {variant.name: variant for variant in study.main}
+    by_name = {variant.name: variant for variant in study.everything}
     variant = by_name[contestant.parts[0][0]]
-    number = [*dict.fromkeys(each.method for each in study.main)].index(variant.method)
+    number = [*dict.fromkeys(each.method for each in study.everything)].index(variant.method)
     ours, apart = contestant == OUR_FRONT, from_scratch(variant)
     merged = contestant.parts[0][1] == MERGED
     return {

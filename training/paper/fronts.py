@@ -149,7 +149,7 @@ def front_of(variant: str) -> Contestant:
 def contestants(study: Study, findings: Findings) -> list[Contestant]:
     """CSMF first; every front of every method of the main table that was run; the pools."""
     each, alone = [], []
-    for variant in study.main:
+    for variant in study.main(findings.log):
         found = next(iter(findings.of(variant.name).values()), None)
         fronts = [] if found is None else [*found.fronts]
         names = [name for name in fronts if name not in (OWN_LISTS, ONE_WEIGHT)]

@@ -43,7 +43,7 @@ def gains(study: Study, found: Findings, view: str, *, scratch: bool) -> Mapping
     """Over the best rival with that start, by objective; without those that have not been run."""
     rivals = [
         variant.name
-        for variant in study.main
+        for variant in study.main(found.log)
         if variant.method in RIVALS and from_scratch(variant) == scratch
     ]
     made = {stage: _gain(found, rivals, VIEWS[view](stage), stage) for stage in found.stages[-2:]}

@@ -76,7 +76,7 @@ def _opening(shown: Shown, missing: list[str]) -> str:
     hours = sum(run.costs["seconds"] for run in runs) / 3600
     said = [
         provenance(),
-        f"{len(runs)} of {expected} runs, {study.seeds} seeds a method ({study.sweep_seeds} in the "
+        f"{len(runs)} of {expected} runs, {study.seeds} seeds a method ({study.few} in the "
         f"sweeps of a setting); {hours:.1f} hours of training, counting an exposure model in every "
         "run that starts from it.",
     ]

@@ -35,7 +35,8 @@ class StudyLog:
     command: tuple[str, ...]  # of csmf-log; {raw} and {out} are filled in
     settings: tuple[str, ...] = ()
     raw: str | None = None  # which raw file it needs
-    sweeps: bool = False  # Fig. 4 and 5 are drawn on it
+    tuned: bool = True  # by trials of its own
+    sweeps: bool = False  # the log of Table 3, Fig. 4 and 5, and of all starts and sizes
 
 
 def scratch(method: str) -> Variant:
@@ -44,7 +45,7 @@ def scratch(method: str) -> Variant:
 
 
 RIVALS = ("youtubednn-mix", "moppr", "dmtl", "mvke", "dmmp", "full-ft", "lora", "bitfit", "joint")
-FROM_SCRATCH = ("youtubednn-mix", "moppr", "dmtl", "mvke", "dmmp", "joint")
+FROM_SCRATCH = ("moppr", "dmtl", "mvke", "dmmp", "joint")
 MIXES = tuple(
     Variant(f"youtubednn-mix x{times}", "youtubednn-mix", settings=(f"method.last_weight={times}",))
     for times in (1, 2, 5, 10)
@@ -55,8 +56,10 @@ MAIN = (
     Variant("csmf"),
     *(Variant(method, method) for method in RIVALS),
     Variant("youtubednn-sep", "youtubednn-sep"),
+    scratch("youtubednn-mix"),
+)
+OTHER_STARTS_AND_SIZES = (
     *(scratch(method) for method in FROM_SCRATCH),
-    *MIXES,
     *(
         Variant(f"{method}, as large as csmf", method, settings=AS_LARGE)
         for method in ("full-ft", "youtubednn-mix")
@@ -124,20 +127,31 @@ class Study:
     """Logs × variants × seeds."""
 
     logs: tuple[StudyLog, ...]
-    seeds: int
-    sweep_seeds: int
+    seeds: int  # of the main methods
+    few: int  # of everything else
     trials: int  # per method and log; 1 is the defaults
-    main: tuple[Variant, ...] = MAIN
+    methods: tuple[Variant, ...] = MAIN
+    retrained: tuple[Variant, ...] = MIXES
+    others: tuple[Variant, ...] = OTHER_STARTS_AND_SIZES
     ablations: tuple[Variant, ...] = ABLATIONS
     sweeps: tuple[Variant, ...] = SWEEPS
 
+    @property
+    def everything(self) -> tuple[Variant, ...]:
+        """The methods of tables and fronts, on whatever log."""
+        return (*self.methods, *self.retrained, *self.others)
+
+    def main(self, log: StudyLog) -> tuple[Variant, ...]:
+        """Those of them that are run on a log."""
+        return self.everything if log.sweeps else (*self.methods, *self.retrained)
+
     def runs(self, log: StudyLog) -> list[tuple[Variant, int]]:
         """(variant, seed), CSMF's first: they train the exposure models that others start from."""
-        runs = [(variant, seed) for variant in self.main for seed in range(self.seeds)]
+        runs = [(variant, seed) for variant in self.methods for seed in range(self.seeds)]
+        rest = self.main(log)[len(self.methods) :]
         if log.sweeps:
-            runs += [(variant, seed) for variant in self.ablations for seed in range(self.seeds)]
-            runs += [(variant, seed) for variant in self.sweeps for seed in range(self.sweep_seeds)]
-        return runs
+            rest = (*rest, *self.ablations, *self.sweeps)
+        return runs + [(variant, seed) for variant in rest for seed in range(self.few)]
 
 
 def _simulated(name: str, title: str, *options: str, sweeps: bool = False) -> StudyLog:
@@ -145,10 +159,14 @@ def _simulated(name: str, title: str, *options: str, sweeps: bool = False) -> St
     return StudyLog(name, title, command, ("split.test_share=0.5",), sweeps=sweeps)
 
 
+def _funnel() -> StudyLog:
+    """2 exposure epochs, as it has many; what is chosen on the dense log serves here too."""
+    command = ("simulate", "--preset", "funnel", "--out", "{out}")
+    settings = ("split.test_share=0.5", "first.epochs=2")
+    return StudyLog("funnel", "simulated, the paper's funnel", command, settings, tuned=False)
+
+
 _SMALL = ("--users", "1500", "--items", "2000", "--requests", "10000")
-_SLOW = {scratch(method).name for method in FROM_SCRATCH[1:]} | {
-    f"{method}, as large as csmf" for method in ("full-ft", "youtubednn-mix")
-}
 _SWEPT = {"tau 0.25", "tau 0.75", "tau 0.95", "eta 1.0", "eta 1.8", "eta 3.0"}
 QUICK = Study(
     logs=(
@@ -156,9 +174,9 @@ QUICK = Study(
         _simulated("conflict", "simulated, strong conflict", *_SMALL, "--conflict", "0.9"),
     ),
     seeds=2,
-    sweep_seeds=1,
+    few=1,
     trials=1,
-    main=tuple(each for each in MAIN if each.name not in _SLOW),
+    others=(),
     ablations=ABLATIONS[:7],
     sweeps=tuple(each for each in SWEEPS if each.name in _SWEPT),
 )
@@ -166,7 +184,7 @@ FULL = Study(
     logs=(
         _simulated("dense", "simulated, dense", "--preset", "dense", sweeps=True),
         _simulated("conflict", "simulated, strong conflict", "--preset", "conflict"),
-        _simulated("funnel", "simulated, the paper's funnel", "--preset", "funnel"),
+        _funnel(),
         StudyLog(
             "trivago",
             "trivago",
@@ -183,6 +201,6 @@ FULL = Study(
         ),
     ),
     seeds=5,
-    sweep_seeds=3,
+    few=3,
     trials=len(TRIALS),
 )

@@ -55,7 +55,7 @@ def table_2(study: Study, found: Findings, stage: str, view: str) -> Table:
         lead = "" if variant.name == OURS else found.difference(ours, theirs)
         return (variant.name, *means, NOTHING if means[0] == NOTHING else lead)
 
-    return Table("table2", ("method", *METRICS, LEAD), by_start(study.main, row))
+    return Table("table2", ("method", *METRICS, LEAD), by_start(study.main(found.log), row))
 
 
 def every_metric(study: Study, found: Findings) -> Table:
@@ -87,7 +87,9 @@ def cold_slices(study: Study, found: Findings) -> Table:
         ]
         return (variant.name, *means)
 
-    return Table(f"{found.log.name}-cold", ("method", *header), by_start(study.main, row))
+    return Table(
+        f"{found.log.name}-cold", ("method", *header), by_start(study.main(found.log), row)
+    )
 
 
 def costs(study: Study, found: Findings) -> Table:
@@ -116,7 +118,7 @@ def costs(study: Study, found: Findings) -> Table:
         trained = (cost["trained_parameters"], cost["parameters"], cost["examples"], seconds)
         return (variant.name, *trained, _times(users), _times(items), len(users), *sizes)
 
-    return Table(f"{found.log.name}-costs", header, by_start(study.main, row))
+    return Table(f"{found.log.name}-costs", header, by_start(study.main(found.log), row))
 
 
 def hypervolumes(study: Study, fronts: Fronts) -> Table:

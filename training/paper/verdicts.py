@@ -73,7 +73,9 @@ def larger_front(study: Study, fronts: Fronts) -> Verdict:
         f"CSMF's hypervolume is larger than that of {len(of[HELD])} of {len(leads)} fronts, not "
         f"told apart from {_named(of[NOISE])}, smaller than {_named(of[FAILED])}."
     )
-    missing = [each.name for each in study.main if not fronts.findings.of(each.name)]
+    missing = [
+        each.name for each in study.main(fronts.findings.log) if not fronts.findings.of(each.name)
+    ]
     if missing:
         sentence += f" Not run: {_named(missing)}."
     return _verdict("1 the largest front", leads, sentence)
@@ -84,7 +86,7 @@ def ahead_on_both(study: Study, found: Findings) -> Verdict:
     stages = found.stages[-2:]
     unions = {
         variant.name: _on_validation(found, variant.name, ONE_LIST)[0]
-        for variant in study.main
+        for variant in study.main(found.log)
         if variant.method == UNION and found.of(variant.name)
     }
     goal = "2 ahead of the best-tuned union on both"

@@ -15,7 +15,17 @@ from training.paper.study import Study, StudyLog, Variant
 STAGES = ("exposure", "click", "conversion")
 OURS, RIVAL = Variant("csmf"), Variant("moppr", "moppr")
 LOG = StudyLog("small", "small log", ())
-STUDY = Study((LOG,), seeds=2, sweep_seeds=1, trials=1, main=(OURS, RIVAL), ablations=(), sweeps=())
+STUDY = Study(
+    (LOG,),
+    seeds=2,
+    few=1,
+    trials=1,
+    methods=(OURS, RIVAL),
+    retrained=(),
+    others=(),
+    ablations=(),
+    sweeps=(),
+)
 
 
 @pytest.fixture

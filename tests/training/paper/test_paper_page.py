@@ -18,9 +18,11 @@ NAMES = ("csmf", "full-ft", "moppr", "youtubednn-sep")
 STUDY = Study(
     (THREE, TWO, LATER),
     seeds=2,
-    sweep_seeds=1,
+    few=1,
     trials=1,
-    main=tuple(Variant(name, name) for name in NAMES),
+    retrained=(),
+    others=(),
+    methods=tuple(Variant(name, name) for name in NAMES),
     ablations=(Variant("w/o AML", "csmf-no-aml"),),
     sweeps=tuple(each for each in SWEEPS if each.name in ("tau 0.75", "tau 0.25", "eta 1.8")),
 )
@@ -89,7 +91,7 @@ def test_points_of_a_sweep_that_were_not_run_stay_empty(written):
 
 def test_a_page_of_nothing_says_so(tmp_path):
     text = write_page(STUDY, tmp_path / "work", tmp_path / "page").read_text()
-    assert "0 of 29 runs" in text
+    assert "0 of 28 runs" in text
     assert "Not run: a log of three stages; a log of two stages; a log for later." in text
 
 

@@ -14,14 +14,14 @@ from training.paper.statements import (
     on_weights,
     overheads,
 )
-from training.paper.study import QUICK
+from training.paper.study import FULL
 
 STAGES = ("exposure", "click", "conversion")
-LOG = QUICK.logs[0]
+LOG = FULL.logs[0]
 
 
 def findings(levels):
-    variants = {variant.name: variant for variant, _ in QUICK.runs(LOG)}
+    variants = {variant.name: variant for variant, _ in FULL.runs(LOG)}
     return Findings(
         LOG,
         {
@@ -33,13 +33,13 @@ def findings(levels):
 
 def test_the_best_rival_of_each_start_is_the_one_to_beat():
     each = findings({"csmf": 0.6, "moppr": 0.6, "dmtl": 0.5, "mvke, from scratch": 0.4})
-    (first, _), (apart, _) = (gains(QUICK, each, "fused", scratch=s).values() for s in (0, 1))
+    (first, _), (apart, _) = (gains(FULL, each, "fused", scratch=s).values() for s in (0, 1))
     assert (first.rival, apart.rival) == ("moppr", "mvke, from scratch")
     assert apart.share == pytest.approx(0.55 / 0.35 - 1, abs=0.02)  # of 400 queries
 
 
 def test_models_of_our_own_are_no_rivals_of_the_papers():
-    assert not gains(QUICK, findings({"csmf": 0.6, "full-ft": 0.7}), "own", scratch=False)
+    assert not gains(FULL, findings({"csmf": 0.6, "full-ft": 0.7}), "own", scratch=False)
 
 
 @pytest.mark.parametrize(
@@ -52,13 +52,13 @@ def test_models_of_our_own_are_no_rivals_of_the_papers():
 )
 def test_table_2_is_reproduced_if_both_objectives_are_ahead(level, verdict):
     each = findings({"csmf": 0.6, "moppr": level})
-    assert on_table_2(QUICK, each, "fused", scratch=False).verdict == verdict
+    assert on_table_2(FULL, each, "fused", scratch=False).verdict == verdict
 
 
 def test_a_claim_that_nothing_was_run_for_is_not_run():
     each = findings({"csmf": 0.6})
     made = [
-        on_table_2(QUICK, each, "own", scratch=True),
+        on_table_2(FULL, each, "own", scratch=True),
         on_table_3(each),
         on_setting(each, "tau", "Fig. 4, τ"),
         on_setting(each, "eta", "Fig. 5a, η"),

@@ -15,7 +15,7 @@ STAGES = ("exposure", "click", "conversion")
 
 
 def fronts(levels):
-    variants = {variant.name: variant for variant in QUICK.main}
+    variants = {variant.name: variant for variant in QUICK.everything}
     runs = {
         name: {seed: found(variants[name], STAGES, level, seed) for seed in range(2)}
         for name, level in levels.items()
