@@ -27,7 +27,7 @@ from training.batches import Batch
 from training.config import MarginConfig
 from training.losses import distillation, sampled_softmax, with_margin
 from training.model import TwoTower
-from training.ownership import ByOwner
+from training.ownership import ByOwner, joined
 
 Towers = tuple[Callable[[Mapping[str, Tensor]], ByOwner], Callable[[Mapping[str, Tensor]], ByOwner]]
 
@@ -117,7 +117,7 @@ def add_scores(onto_BX: Tensor, users: ByOwner, items: ByOwner, batch: Batch) ->
     """`onto_BX` plus the inner products with all candidates, [B, X + H], in one pass."""
     if not users:
         return onto_BX
-    users_BM, items_NM = torch.cat(users, dim=1), torch.cat(items, dim=1)
+    users_BM, items_NM = joined(users), joined(items)
     shared = batch.size + batch.mixed
     scores_BX = torch.addmm(onto_BX[:, :shared], users_BM, items_NM[:shared].T)
     if len(items_NM) == shared:

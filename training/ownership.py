@@ -28,6 +28,11 @@ from torch.nn import functional
 ByOwner = list[Tensor]
 
 
+def joined(parts: ByOwner) -> Tensor:
+    """All columns as one tensor; what is one already is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
 def owned_parameters(network: nn.Module) -> Iterator[tuple[str, nn.ParameterList]]:
     """Every parameter of `network` as (name, one entry per owner)."""
     for name, module in network.named_modules():
@@ -107,9 +112,7 @@ class OwnedLinear(nn.Module):
     def forward(self, inputs: ByOwner) -> ByOwner:
         """Per owner [B, I_t] → per owner [B, U_t], for as many owners as `inputs` has."""
         return [
-            functional.linear(
-                torch.cat(inputs[: owner + 1], dim=1), self.weights[owner], self.biases[owner]
-            )
+            functional.linear(joined(inputs[: owner + 1]), self.weights[owner], self.biases[owner])
             for owner in range(len(inputs))
         ]
 
