@@ -33,6 +33,7 @@ class CascadePhase:
     trainable: range  # owners that learn
     prunes: bool  # the last owner splits when the phase ends
     certifies: bool  # the stage is final when the phase ends
+    teacher: int = 0  # which of the teachers learns, in `teach`
 
 
 def cascade(config: TrainConfig, stages: tuple[str, ...]) -> list[CascadePhase]:
@@ -41,41 +42,56 @@ def cascade(config: TrainConfig, stages: tuple[str, ...]) -> list[CascadePhase]:
     for stage, name in enumerate(stages):
         settings, last = config.stage(stage, len(stages)), stage == len(stages) - 1
         if stage > 0 and settings.taught > 0:
-            plan.append(_teaching(stage, name, settings))
+            plan += [_teaching(stage, name, settings, each) for each in range(config.teachers)]
         owners = range(stage, stage + 1)
         plan.append(
             CascadePhase("train", stage, name, settings, 1.0, (stage + 1,), owners, not last, last)
         )
+        if stage == 0 and config.taught:  # each further teacher has an exposure model of its own
+            plan += [_pretraining(name, settings, each) for each in range(1, config.teachers)]
         if not last:
             plan.append(_recovery(config, stage, name, settings))
     return plan
 
 
-def _teaching(stage: int, name: str, settings: StageConfig) -> CascadePhase:
-    """Fine-tuning of the teacher: a short phase that ends softly."""
+def _pretraining(name: str, settings: StageConfig, teacher: int) -> CascadePhase:
+    """Another teacher's exposure model."""
+    title = f"{name} teacher {teacher + 1}"
+    none = range(0)
+    return CascadePhase("teach", 0, title, settings, 1.0, (1,), none, False, False, teacher)
+
+
+def _teaching(stage: int, name: str, settings: StageConfig, teacher: int) -> CascadePhase:
+    """Fine-tuning of a teacher: a short phase that ends softly."""
     changed = {"epochs": settings.teacher_epochs, "decay": "linear", "replay": 0.0}
     return CascadePhase(
         kind="teach",
         stage=stage,
-        name=f"{name} teacher",
+        name=f"{name} teacher {teacher + 1}",
         settings=settings.model_copy(update=changed),
         share=1.0,
         widths=(1,),
         trainable=range(1),
         prunes=False,
         certifies=False,
+        teacher=teacher,
     )
 
 
 def _recovery(config: TrainConfig, stage: int, name: str, settings: StageConfig) -> CascadePhase:
-    """One pass over the most recent positives, at its own rate and without replay."""
+    """Passes over the most recent positives, at its own rate and without replay.
+
+    Where several teachers are, what they say of exposures is better than exposures are.
+    """
     recovery = config.recovery
-    changed = {
-        "epochs": 1,
+    changed: dict[str, object] = {
+        "epochs": recovery.epochs if stage > 0 else 1,
         "learning_rate": recovery.learning_rate,
-        "decay": "none",
+        "decay": recovery.decay,
         "replay": 0.0,
     }
+    if stage == 0 and config.taught and config.teachers > 1:
+        changed |= {"taught": 1.0, "own": 0.0}
     return CascadePhase(
         kind="recover",
         stage=stage,

@@ -90,6 +90,18 @@ class StageConfig(_Settings):
         description="csmf: weight of distillation from a model fine-tuned for this stage alone; 0 "
         "trains no such teacher (not in the paper)",
     )
+    own: float = Field(
+        default=1.0,
+        ge=0,
+        description="csmf: weight of the stage's own positives where it is taught; 0 leaves the "
+        "teacher's lists alone, which many epochs do not overfit",
+    )
+    replay_taught: float = Field(
+        default=0.0,
+        ge=0,
+        description="csmf: weight of the teacher's lists on the replayed batches, whose users are "
+        "more than the stage's own",
+    )
     teacher_epochs: PositiveInt = Field(
         default=2, description="csmf: passes over the stage's positives to fine-tune its teacher"
     )
@@ -187,7 +199,11 @@ class RecoveryConfig(_Settings):
         le=1,
         description="share of the stage's positives, most recent first; 0 = none",
     )
+    epochs: PositiveInt = Field(default=1, description="passes over that share")
     learning_rate: float = Field(default=5e-4, gt=0, description="of Adam")
+    decay: Literal["none", "linear"] = Field(
+        default="none", description="learning rate over the phase: constant, or linearly to zero"
+    )
     nested: bool = Field(
         default=True,
         description="add the same loss on all dimensions, so that freed units keep in step "
@@ -256,6 +272,11 @@ class TrainConfig(_Settings):
     first: StageConfig = StageConfig(epochs=3, request_negatives=1)
     middle: StageConfig = StageConfig(epochs=3, mixed_negatives=512)
     last: StageConfig = StageConfig(epochs=6, batch_size=256, mixed_negatives=2048, replay=0.1)
+    teachers: PositiveInt = Field(
+        default=1,
+        description="csmf: models whose mean score teaches; each beyond the first starts from an "
+        "exposure model of its own, which then teach exposures too",
+    )
     margin: MarginConfig = MarginConfig()
     pruning: PruningConfig = PruningConfig()
     recovery: RecoveryConfig = RecoveryConfig()
@@ -281,6 +302,11 @@ class TrainConfig(_Settings):
                 f"that sum to model.dim = {self.model.dim}; got {list(sizes)}"
             )
         return sizes
+
+    @property
+    def taught(self) -> bool:
+        """Some stage learns from teachers."""
+        return self.middle.taught > 0 or self.last.taught > 0
 
     def check_widths(self, stages: int) -> None:
         """Raise ConfigError if a layer has fewer units than the cascade has stages."""

@@ -54,7 +54,7 @@ def stage_losses(
     losses, start = [], stage
     for width in widths:
         logits_BX = add_scores(logits_BX, users[start:width], items[start:width], batch)
-        loss = _loss(logits_BX)
+        loss = _loss(logits_BX) if taught is None else taught.own * _loss(logits_BX)
         if taught is not None:
             plain_BX = logits_BX if moved_BX is None else logits_BX - moved_BX
             loss = loss + taught.weight * distillation(plain_BX, taught.logits_BX)
@@ -65,18 +65,23 @@ def stage_losses(
 
 @dataclass(frozen=True)
 class Taught:
-    """A teacher's logits on one batch, [B, X + H], and how much its lists count."""
+    """Teachers' mean logits on one batch, [B, X + H], how much they count, and the positives."""
 
     logits_BX: Tensor
     weight: float
+    own: float = 1.0
 
 
-def taught_by(teacher: TwoTower, batch: Batch, weight: float) -> Taught:
-    """What a frozen model of one segment says of a batch."""
+def taught_by(
+    teachers: Sequence[TwoTower], batch: Batch, weight: float, own: float = 1.0
+) -> Taught:
+    """What frozen models of one segment say of a batch: the mean of their scores."""
     with torch.no_grad():
-        users, items = teacher.user(batch.users), teacher.item(batch.items)
-        constants_BX = _constants(batch, None, MarginConfig(form="none"))
-        return Taught(add_scores(constants_BX, users, items, batch), weight)
+        logits_BX = _constants(batch, None, MarginConfig(form="none"))
+        for teacher in teachers:
+            users = [segment / len(teachers) for segment in teacher.user(batch.users)]
+            logits_BX = add_scores(logits_BX, users, teacher.item(batch.items), batch)
+        return Taught(logits_BX, weight, own)
 
 
 def batch_loss(

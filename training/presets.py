@@ -33,16 +33,20 @@ PRESETS: MappingProxyType[str, Json] = MappingProxyType(
     {
         "default": {},
         "taught": {
-            "middle": {"taught": 1.0},
+            "teachers": 2,
+            "middle": {"epochs": 4, "taught": 1.0, "own": 0.0},
             "last": {
-                "epochs": 4,
+                "epochs": 16,
                 "decay": "linear",
-                "mixed_negatives": 1024,
+                "mixed_negatives": 512,
                 "replay": 0.3,
                 "taught": 1.0,
+                "own": 0.2,
+                "replay_taught": 0.5,
                 "teacher_epochs": 3,
             },
-            "pruning": {"tau": 0.25, "tau_tables": 0.1, "fresh_units": 256, "fresh_columns": 16},
+            "recovery": {"epochs": 4, "learning_rate": 1e-3, "decay": "linear"},
+            "pruning": {"tau": 0.25, "tau_tables": 0.1, "fresh_units": 384, "fresh_columns": 32},
         },
         "paper": {
             "model": {"segments": "cpp"},

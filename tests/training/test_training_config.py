@@ -73,14 +73,19 @@ def test_the_cascade_trains_prunes_and_recovers_every_stage_but_the_last():
     assert [phase.certifies for phase in plan] == [False, True, False, True, True]
 
 
-def test_a_taught_stage_has_its_teacher_fine_tuned_before_it():
+def test_a_taught_stage_has_its_teachers_fine_tuned_before_it():
     plan = cascade(load_config("taught"), ("exposure", "click", "conversion"))
-    assert [(phase.kind, phase.name) for phase in plan if phase.stage > 0] == [
-        ("teach", "click teacher"),
-        ("train", "click"),
-        ("recover", "click recovery"),
-        ("teach", "conversion teacher"),
-        ("train", "conversion"),
+    assert [(phase.kind, phase.name, phase.teacher) for phase in plan] == [
+        ("train", "exposure", 0),
+        ("teach", "exposure teacher 2", 1),
+        ("recover", "exposure recovery", 0),
+        ("teach", "click teacher 1", 0),
+        ("teach", "click teacher 2", 1),
+        ("train", "click", 0),
+        ("recover", "click recovery", 0),
+        ("teach", "conversion teacher 1", 0),
+        ("teach", "conversion teacher 2", 1),
+        ("train", "conversion", 0),
     ]
     assert not any(phase.prunes or phase.certifies for phase in plan if phase.kind == "teach")
 

@@ -153,7 +153,7 @@ def test_a_taught_stage_adds_the_distance_of_its_score_without_the_margin(
     batch = BatchPlan(data, data.positives[1], config.middle, config.sampling, Draw(1, 0))[0]
     teacher = TwoTower(data.schema, config.model, seed=9)
     margin = config.margin.model_copy(update={"form": form})
-    taught = taught_by(teacher, batch, weight=3.0)
+    taught = taught_by([teacher], batch, weight=3.0)
     (plain,) = stage_losses(model, batch, 1, (2,), margin)
     (found,) = stage_losses(model, batch, 1, (2,), margin, taught)
     logits = [

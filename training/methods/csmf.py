@@ -44,11 +44,14 @@ class Csmf:
         self.sizes = config.segment_sizes(len(data.stages))
         self.model = TwoTower(data.schema, config.model, config.seed)
         self.plan = cascade(config, data.stages)
-        self.teacher: TwoTower | None = None
+        self.teachers: list[TwoTower] = []
         self.network: nn.Module = self.model
         if any(part.kind == "teach" for part in self.plan):
-            self.teacher = TwoTower(data.schema, config.model, config.seed)
-            self.network = nn.ModuleList([self.model, self.teacher])
+            self.teachers = [
+                TwoTower(data.schema, config.model, config.seed + each)
+                for each in range(config.teachers)
+            ]
+            self.network = nn.ModuleList([self.model, *self.teachers])
         self.certificates: list[StageCertificate] = []
 
     def phases(self) -> list[Phase]:
@@ -81,7 +84,8 @@ class Csmf:
             part.share,
         )
         if part.kind == "teach":
-            return plain_steps(batches, list(self._teacher().parameters()), self._teacher())
+            teacher = self.teachers[part.teacher]
+            return plain_steps(batches, list(teacher.parameters()), teacher)
         replayed = None
         if part.stage > 0 and part.settings.replay > 0:
             replayed = self._replayed(index, part)
@@ -99,28 +103,27 @@ class Csmf:
         draw = Draw(config.seed, REPLAY_DRAW + index)
         return BatchPlan(self.data, self.data.positives[upstream], settings, config.sampling, draw)
 
-    def _teacher(self) -> TwoTower:
-        assert self.teacher is not None, "a phase that teaches has made one"  # noqa: S101
-        return self.teacher
-
     def _loss(
         self, part: CascadePhase, batches: BatchPlan, replayed: BatchPlan | None, step: int
     ) -> StepLoss:
         margin, batch, widths = self.config.margin, batches[step], part.widths
-        taught, weight = None, part.settings.taught
-        if part.stage > 0 and weight > 0:
-            taught = taught_by(self._teacher(), batch, weight)
+        settings, taught = part.settings, None
+        if settings.taught > 0:
+            taught = taught_by(self.teachers, batch, settings.taught, settings.own)
         losses = stage_losses(self.model, batch, part.stage, widths, margin, taught)
         total = torch.stack(losses).sum()
         if replayed is not None:
             again = replayed[step % len(replayed)]
             upstream = stage_losses(self.model, again, part.stage - 1, widths, margin)
             total = total + part.settings.replay * upstream[0]
+            if settings.replay_taught > 0:
+                said = taught_by(self.teachers, again, settings.replay_taught, own=0.0)
+                total = total + stage_losses(self.model, again, part.stage, widths, margin, said)[0]
         return StepLoss(total, losses[0], batch.size)
 
     def _finish(self, part: CascadePhase) -> None:
-        if part.stage == 0 and part.kind == "train" and self.teacher is not None:
-            self.teacher.load_state_dict(self.model.state_dict())  # before anything is pruned
+        if part.stage == 0 and part.kind == "train" and self.teachers:
+            self.teachers[0].load_state_dict(self.model.state_dict())  # before anything is pruned
         if part.prunes:
             prune(
                 self.model,

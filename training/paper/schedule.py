@@ -45,7 +45,7 @@ class Run:
 def run_all(runs: Sequence[Run], jobs: int, title: str) -> None:
     """Make all runs that have not been made: those that train exposure models, then the rest."""
     left = [run for run in runs if not run.done]
-    leading = [run for run in left if run.variant.method == "csmf" and not run.variant.settings]
+    leading = [run for run in left if run.variant.name == runs[0].variant.name]
     following = [run for run in left if run not in leading]
     bar = tqdm(desc=title, total=len(left), unit="run", disable=not sys.stderr.isatty())
     began, made = time.monotonic(), 0

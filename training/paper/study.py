@@ -22,7 +22,7 @@ class Variant:
 
     name: str
     method: str = "csmf"
-    preset: str = "taught"
+    preset: str = "default"
     settings: tuple[str, ...] = ()
 
 
@@ -39,22 +39,30 @@ class StudyLog:
     sweeps: bool = False  # the log of Table 3, Fig. 4 and 5, and of all starts and sizes
 
 
+def shipped(name: str, *settings: str, method: str = "csmf") -> Variant:
+    """CSMF as it does best, with settings changed."""
+    return Variant(name, method, "taught", settings)
+
+
 def scratch(method: str) -> Variant:
     """A rival that never sees the exposure model."""
     return Variant(f"{method}, from scratch", method, settings=("method.start=scratch",))
 
 
-RIVALS = ("youtubednn-mix", "moppr", "dmtl", "mvke", "dmmp", "full-ft", "lora", "bitfit", "joint")
+# The same partition for `joint`; and for rivals all units that CSMF has in the end, from the start.
+PARTITION = ("pruning.tau=0.25", "pruning.tau_tables=0.1")
+FRESH = ("pruning.fresh_units=384", "pruning.fresh_columns=32")
+AS_LARGE = ("model.hidden=[1024]", "model.columns=96")
+RIVALS = ("youtubednn-mix", "moppr", "dmtl", "mvke", "dmmp", "full-ft", "lora", "bitfit")
 FROM_SCRATCH = ("moppr", "dmtl", "mvke", "dmmp", "joint")
 MIXES = tuple(
     Variant(f"youtubednn-mix x{times}", "youtubednn-mix", settings=(f"method.last_weight={times}",))
     for times in (1, 2, 5, 10)
 )
-# CSMF gives later stages fresh units: rivals with all of its units, from the start.
-AS_LARGE = ("model.hidden=[768]", "model.columns=64")
 MAIN = (
-    Variant("csmf"),
+    shipped("csmf"),
     *(Variant(method, method) for method in RIVALS),
+    Variant("joint", "joint", settings=(*PARTITION, *FRESH)),
     Variant("youtubednn-sep", "youtubednn-sep"),
     scratch("youtubednn-mix"),
 )
@@ -65,37 +73,34 @@ OTHER_STARTS_AND_SIZES = (
         for method in ("full-ft", "youtubednn-mix")
     ),
 )
-# CSMF without what the paper does not have but for nested recovery and mixed negatives.
-PLAIN = (
-    *("pruning.fresh_units=0", "pruning.fresh_columns=0", "middle.taught=0", "last.taught=0"),
-    *("pruning.tau=0.5", "pruning.tau_tables=0.25"),
-)
+# CSMF without what the paper does not have but for nested recovery and mixed negatives: `default`.
 ABLATIONS = (
-    Variant("w/o AML", "csmf-no-aml"),
-    Variant("w/o accuracy recovery", "csmf-no-recovery"),
-    Variant("w/o CPP (packnet)", "packnet"),
-    Variant("w/o fresh units", settings=("pruning.fresh_units=0", "pruning.fresh_columns=0")),
-    Variant("w/o teachers", settings=("middle.taught=0", "last.taught=0")),
-    Variant("w/o replay", settings=("last.replay=0",)),
-    Variant("w/o mixed negatives", settings=("middle.mixed_negatives=0", "last.mixed_negatives=0")),
-    Variant("recovery not nested", settings=("recovery.nested=false",)),
-    Variant("recovery on a tenth", settings=("recovery.share=0.1",)),
-    Variant("segments by CPP", settings=("model.segments=cpp",)),
-    Variant("freed units drawn afresh", settings=("pruning.reinitialise=true",)),
-    Variant("tau 0.75, fixed segments", settings=("pruning.tau=0.75", "pruning.tau_tables=0.25")),
-    Variant("plain cascade", settings=PLAIN),
-    Variant("plain cascade, w/o AML", "csmf-no-aml", settings=PLAIN),
-    Variant("plain cascade, w/o accuracy recovery", "csmf-no-recovery", settings=PLAIN),
-    Variant("plain cascade, w/o CPP", settings=(*PLAIN, "pruning.form=ratio", "pruning.tau=0.75")),
+    shipped("w/o AML", method="csmf-no-aml"),
+    shipped("w/o accuracy recovery", method="csmf-no-recovery"),
+    shipped("w/o CPP (packnet)", method="packnet"),
+    shipped("w/o fresh units", "pruning.fresh_units=0", "pruning.fresh_columns=0"),
+    shipped("one teacher", "teachers=1"),
+    shipped("w/o teachers", "middle.taught=0", "middle.own=1", "last.taught=0", "last.own=1"),
+    shipped("w/o replay", "last.replay=0"),
+    shipped("w/o mixed negatives", "middle.mixed_negatives=0", "last.mixed_negatives=0"),
+    shipped("recovery not nested", "recovery.nested=false"),
+    shipped("recovery on a tenth", "recovery.share=0.1"),
+    shipped("segments by CPP", "model.segments=cpp"),
+    shipped("freed units drawn afresh", "pruning.reinitialise=true"),
+    shipped("tau 0.75, fixed segments", "pruning.tau=0.75", "pruning.tau_tables=0.25"),
+    Variant("plain cascade"),
+    Variant("plain cascade, w/o AML", "csmf-no-aml"),
+    Variant("plain cascade, w/o accuracy recovery", "csmf-no-recovery"),
+    Variant("plain cascade, w/o CPP", "packnet"),
     Variant("paper's settings", preset="paper"),
 )
 SWEEPS = (
     *(
-        Variant(f"tau {tau:.2f}", settings=(*PLAIN, f"pruning.tau={tau}", "model.segments=cpp"))
+        Variant(f"tau {tau:.2f}", settings=(f"pruning.tau={tau}", "model.segments=cpp"))
         for tau in TAUS
     ),
     *(
-        Variant(f"eta {eta:.1f}", settings=(*PLAIN, "margin.form=literal", f"margin.eta={eta}"))
+        Variant(f"eta {eta:.1f}", settings=("margin.form=literal", f"margin.eta={eta}"))
         for eta in ETAS
     ),
 )

@@ -28,7 +28,7 @@ FILE = "tuned.json"
 
 def trial_variants(variants: Iterable[Variant], trials: int) -> list[tuple[Variant, list[Variant]]]:
     """Per method and start to tune: its first variant, and its trials."""
-    first: dict[tuple[str, str], Variant] = {}
+    first: dict[tuple[str, str, str], Variant] = {}
     for variant in variants:
         first.setdefault(_tuned_together(variant), variant)
     return [
@@ -83,7 +83,8 @@ def write_choices(out: Path, choices: Json) -> None:
     write_atomically(out / FILE, (json.dumps(choices, indent=1) + "\n").encode())
 
 
-def _tuned_together(variant: Variant) -> tuple[str, str]:
+def _tuned_together(variant: Variant) -> tuple[str, str, str]:
+    """Method, preset and start; an ablation of CSMF is CSMF."""
     start = "scratch" if "method.start=scratch" in variant.settings else "exposure"
-    method = "csmf" if variant.method.startswith("csmf") else variant.method
-    return method, start
+    ablated = variant.method.startswith("csmf") or variant.method == "packnet"
+    return "csmf" if ablated else variant.method, variant.preset, start

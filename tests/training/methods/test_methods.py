@@ -84,7 +84,8 @@ def test_a_rival_killed_in_any_phase_resumes_to_the_same_bits(data, tmp_path, me
 
 
 TAUGHT = (
-    *("middle.taught=1", "last.taught=1", "last.decay=linear"),
+    *("teachers=2", "middle.taught=1", "middle.own=0", "last.taught=1", "last.own=0.2"),
+    *("last.decay=linear", "last.replay=0.3", "last.replay_taught=0.5", "recovery.epochs=2"),
     *("pruning.fresh_units=4", "pruning.fresh_columns=2"),
 )
 
@@ -93,9 +94,9 @@ def test_a_taught_cascade_killed_in_any_phase_resumes_to_the_same_bits(data, tmp
     undisturbed = trained(data, tmp_path, "csmf", *TAUGHT)
     names = [cost.phase for cost in undisturbed.progress.costs]
     assert names == [
-        *("exposure", "exposure recovery"),
-        *("click teacher", "click", "click recovery"),
-        *("conversion teacher", "conversion"),
+        *("exposure", "exposure teacher 2", "exposure recovery"),
+        *("click teacher 1", "click teacher 2", "click", "click recovery"),
+        *("conversion teacher 1", "conversion teacher 2", "conversion"),
     ]
     steps = sum(cost.steps for cost in undisturbed.progress.costs)
     for stop in (steps // 2, steps - 3):
@@ -109,7 +110,7 @@ def test_a_teacher_is_no_part_of_what_is_served(data, tmp_path):
     names = {name for name, _ in served.user.named_parameters()}
     assert {len(entries) for _, entries in owned_parameters(method.model)} == {3}
     assert names == {name for name, _ in method.model.user.named_parameters()}
-    assert method.teacher.owners == 1
+    assert [teacher.owners for teacher in method.teachers] == [1, 1]
 
 
 def test_an_exposure_model_is_trained_once_for_all_methods(log, tmp_path):
