@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.config import MarginConfig
+from training.method_config import MarginConfig
 
 
 def sampled_softmax(logits_BX: Tensor, positive_B: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from training.batches import Batch
-from training.config import MarginConfig
 from training.losses import distillation, sampled_softmax, with_margin
+from training.method_config import MarginConfig
 from training.model import TwoTower
 from training.ownership import ByOwner, joined
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.config import PruningConfig
+from training.method_config import PruningConfig
 from training.model import Tower, TowerSplit, TwoTower
 from training.ownership import owned_parameters
 

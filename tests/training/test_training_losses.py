@@ -8,7 +8,6 @@ import torch
 
 from bundle.scoring import segment_scales
 from training.batches import BatchPlan, Draw
-from training.config import MarginConfig
 from training.losses import (
     adaptive_margin,
     distillation,
@@ -16,6 +15,7 @@ from training.losses import (
     sampled_softmax,
     with_margin,
 )
+from training.method_config import MarginConfig
 from training.model import TwoTower
 from training.objective import add_scores, stage_losses, taught_by
 from training.pruning import prune

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.config import PruningConfig
+from training.method_config import PruningConfig
 from training.pruning import keep_by_percentile, keep_largest, prune
 
 INFORMATION = st.lists(st.floats(0, 100, width=32), min_size=5, max_size=40)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from training.batches import Batch, BatchPlan, Draw
-from training.config import MarginConfig, TrainConfig
+from training.config import TrainConfig
 from training.data import TrainingData
+from training.method_config import MarginConfig
 from training.model import TwoTower
 from training.objective import batch_loss
 from training.phase import Phase, StepLoss, Steps
