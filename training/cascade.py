@@ -39,6 +39,8 @@ class CascadePhase:
 def cascade(config: TrainConfig, stages: tuple[str, ...]) -> list[CascadePhase]:
     """All phases of a run, in order."""
     plan: list[CascadePhase] = []
+    taught = any(config.stage(stage, len(stages)).taught > 0 for stage in range(1, len(stages)))
+    further = range(1, config.teachers if taught else 1)  # each with an exposure model of its own
     for stage, name in enumerate(stages):
         settings, last = config.stage(stage, len(stages)), stage == len(stages) - 1
         if stage > 0 and settings.taught > 0:
@@ -47,8 +49,9 @@ def cascade(config: TrainConfig, stages: tuple[str, ...]) -> list[CascadePhase]:
         plan.append(
             CascadePhase("train", stage, name, settings, 1.0, (stage + 1,), owners, not last, last)
         )
-        if stage == 0 and config.taught:  # each further teacher has an exposure model of its own
-            plan += [_pretraining(name, settings, each) for each in range(1, config.teachers)]
+        if stage == 0:
+            plan += [_pretraining(name, settings, teacher) for teacher in further]
+            settings = _taught_exposures(settings) if further else settings
         if not last:
             plan.append(_recovery(config, stage, name, settings))
     return plan
@@ -59,6 +62,11 @@ def _pretraining(name: str, settings: StageConfig, teacher: int) -> CascadePhase
     title = f"{name} teacher {teacher + 1}"
     none = range(0)
     return CascadePhase("teach", 0, title, settings, 1.0, (1,), none, False, False, teacher)
+
+
+def _taught_exposures(settings: StageConfig) -> StageConfig:
+    """Recovery by teachers: the mean of several exposure models is better than exposures are."""
+    return settings.model_copy(update={"taught": 1.0, "own": 0.0})
 
 
 def _teaching(stage: int, name: str, settings: StageConfig, teacher: int) -> CascadePhase:
@@ -79,19 +87,14 @@ def _teaching(stage: int, name: str, settings: StageConfig, teacher: int) -> Cas
 
 
 def _recovery(config: TrainConfig, stage: int, name: str, settings: StageConfig) -> CascadePhase:
-    """Passes over the most recent positives, at its own rate and without replay.
-
-    Where several teachers are, what they say of exposures is better than exposures are.
-    """
+    """Passes over the most recent positives, at its own rate and without replay."""
     recovery = config.recovery
-    changed: dict[str, object] = {
+    changed = {
         "epochs": recovery.epochs if stage > 0 else 1,
         "learning_rate": recovery.learning_rate,
         "decay": recovery.decay,
         "replay": 0.0,
     }
-    if stage == 0 and config.taught and config.teachers > 1:
-        changed |= {"taught": 1.0, "own": 0.0}
     return CascadePhase(
         kind="recover",
         stage=stage,

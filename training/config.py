@@ -202,11 +202,6 @@ class TrainConfig(Settings):
             )
         return sizes
 
-    @property
-    def taught(self) -> bool:
-        """Some stage learns from teachers."""
-        return self.middle.taught > 0 or self.last.taught > 0
-
     def check_widths(self, stages: int) -> None:
         """Raise ConfigError if a layer has fewer units than the cascade has stages."""
         widths = {"model.dim": self.model.dim, "model.columns": self.model.columns}
@@ -222,6 +217,22 @@ class TrainConfig(Settings):
     def _ks_increase(self) -> Self:
         if self.evaluation.ks != sorted(set(self.evaluation.ks)):
             raise ValueError(f"evaluation.ks must increase: {self.evaluation.ks}")
+        return self
+
+    @model_validator(mode="after")
+    def _lessons_have_teachers(self) -> Self:
+        if self.first.taught > 0:
+            raise ValueError("first.taught must be 0: there is no model to fine-tune before it")
+        for name, stage in (("middle", self.middle), ("last", self.last)):
+            if stage.taught == 0 and (stage.own == 0 or stage.replay_taught > 0):
+                raise ValueError(
+                    f"{name}: own=0 and replay_taught need teachers; set {name}.taught above 0, or "
+                    f"{name}.own above 0 and {name}.replay_taught to 0"
+                )
+            if stage.replay == 0 and stage.replay_taught > 0:
+                raise ValueError(
+                    f"{name}.replay_taught teaches on replayed batches; set {name}.replay above 0"
+                )
         return self
 
 

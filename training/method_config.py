@@ -109,7 +109,7 @@ class RecoveryConfig(Settings):
         le=1,
         description="share of the stage's positives, most recent first; 0 = none",
     )
-    epochs: PositiveInt = Field(default=1, description="passes over that share")
+    epochs: PositiveInt = Field(default=1, description="passes over that share; of exposures one")
     learning_rate: float = Field(default=5e-4, gt=0, description="of Adam")
     decay: Literal["none", "linear"] = Field(
         default="none", description="learning rate over the phase: constant, or linearly to zero"

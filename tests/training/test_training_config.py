@@ -6,6 +6,7 @@ from training.cascade import cascade
 from training.cli import main
 from training.config import even_sizes
 from training.errors import ConfigError
+from training.paper.study import FULL, JUDGED_BRIEFLY, QUICK
 from training.presets import describe_config, load_config
 
 
@@ -88,6 +89,35 @@ def test_a_taught_stage_has_its_teachers_fine_tuned_before_it():
         ("train", "conversion", 0),
     ]
     assert not any(phase.prunes or phase.certifies for phase in plan if phase.kind == "teach")
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (["first.taught=1"], "first.taught must be 0"),
+        (["middle.own=0"], "set middle.taught above 0"),
+        (["last.replay_taught=1"], "set last.taught above 0"),
+        (["last.taught=1", "last.replay=0", "last.replay_taught=1"], "set last.replay above 0"),
+    ],
+)
+def test_lessons_without_a_teacher_are_refused(settings, expected):
+    with pytest.raises(ConfigError, match=expected):
+        load_config(assignments=settings)
+
+
+def test_a_log_without_middle_stages_needs_no_teachers_for_them():
+    config = load_config(assignments=["middle.taught=1", "teachers=2"])
+    plan = cascade(config, ("click", "conversion"))
+    assert [phase.kind for phase in plan] == ["train", "recover", "train"]
+    assert all(phase.settings.taught == 0 for phase in plan)
+
+
+def test_every_variant_of_the_study_is_a_configuration():
+    for study in (QUICK, FULL):
+        for log in study.logs:
+            for variant, _ in study.runs(log):
+                words = [*log.settings, *JUDGED_BRIEFLY, *variant.settings]
+                load_config(variant.preset, None, words, method=variant.method)
 
 
 def test_only_nested_recovery_trains_the_freed_units():

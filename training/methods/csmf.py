@@ -24,6 +24,7 @@ from training.cascade import CascadePhase, cascade
 from training.certificate import certify
 from training.config import TrainConfig
 from training.data import TrainingData
+from training.errors import ConfigError
 from training.methods.method import Served
 from training.methods.pretraining import plain_steps
 from training.model import TwoTower
@@ -40,6 +41,10 @@ class Csmf:
 
     def __init__(self, data: TrainingData, config: TrainConfig) -> None:
         config.check_widths(len(data.stages))
+        if config.method.start == "scratch":
+            raise ConfigError(
+                "method.start: a cascade starts with its first stage; scratch is for rivals"
+            )
         self.data, self.config = data, config
         self.sizes = config.segment_sizes(len(data.stages))
         self.model = TwoTower(data.schema, config.model, config.seed)
