@@ -19,8 +19,10 @@ ABOUT = (
 )
 LIMITS = (
     "## Limits\n\n"
-    "Recall is measured on logged behaviour: items that were never shown could not be chosen. "
-    "Weights never lower an upstream segment below a downstream one, so a list for one late "
+    "Recall is measured on logged behaviour: items that were never shown could not be chosen."
+)
+LIMITS_OF_WEIGHTS = (
+    " Weights never lower an upstream segment below a downstream one, so a list for one late "
     "objective still carries the earlier ones."
 )
 
@@ -39,18 +41,28 @@ def model_card(
         "\n\n".join(
             [
                 f"# {run_id}",
-                ABOUT,
+                _about(config, segments),
                 _segments(segments, weights),
                 _data(log, evaluation),
                 _quality(evaluation),
                 _recommended(evaluation),
-                LIMITS,
+                LIMITS + (LIMITS_OF_WEIGHTS if len(segments.names) > 1 else ""),
                 "## Configuration",
                 f"```yaml\n{yaml.safe_dump(config.model_dump(), sort_keys=False)}```",
             ]
         )
         + "\n"
     )
+
+
+def _about(config: TrainConfig, segments: Segments) -> str:
+    """CSMF, or which rival it is; only vectors with segments have weights."""
+    if config.method.kind == "csmf":
+        return ABOUT
+    text = f"Two towers trained by the method `{config.method.name}`, to be compared with CSMF."
+    if len(segments.names) > 1:
+        return f"{text} One segment of the vector per objective; weights scale them."
+    return f"{text} One vector without segments: all weights give the same list."
 
 
 def _segments(segments: Segments, weights: Mapping[str, float]) -> str:

@@ -1,6 +1,6 @@
 """The cascade as data: which phases a run goes through, in which order.
 
-    first:             train ─► prune ─► recover ─► certify
+    first:             train ─► prune (─► teach) ─► recover ─► certify
     middle:  (teach ─►) train ─► prune ─► recover ─► certify     (as many as the log declares)
     last:    (teach ─►) train ─► certify
 
@@ -8,8 +8,10 @@ Decisions
 - A phase is training on one stage's loss; pruning and certifying are what happens when one ends.
 - During `train` the last owner trains: all units that no earlier stage kept. After pruning that
   owner has split in two, and `recover` trains the stage's half; nested, both.
-- `teach`, where a stage is taught, goes on fine-tuning one whole model, that of exposures at first,
-  for the stage alone. It is part of what CSMF costs, and is not served.
+- `teach`, where stages are taught, trains whole models beside the cascade: the first goes on from
+  the cascade's own exposure model before pruning, each further one from one of its own, fine-tuned
+  for every later stage in turn. They are part of what CSMF costs, and are not served.
+- Several teachers teach exposure recovery too, by their exposure models.
 """
 
 from __future__ import annotations

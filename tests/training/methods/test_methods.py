@@ -65,6 +65,9 @@ def test_a_method_releases_the_models_it_serves(log, tmp_path, method):
         assert open_item_tower(bundle) is not None
         cost = json.loads((bundle.directory / "evaluation.json").read_text())["cost"]
         assert cost["dims"] == bundle.segments.dim
+        card = (bundle.directory / "MODEL_CARD.md").read_text()
+        assert f"trained by the method `{method}`" in card
+        assert "cascaded" not in card
         assert cost["examples"] == sum(phase["examples"] for phase in cost["phases"]) > 0
     again = train_and_release(log, tmp_path, config)
     assert [each.sha256 for each in again] == [each.sha256 for each in bundles]
