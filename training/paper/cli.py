@@ -3,8 +3,10 @@
     python -m training.paper --out docs/results/paper --work paper-work [--quick] [--jobs 2]
                              [--raw trivago=FILE --raw beibei=FILE] [--logs dense,conflict]
 
-Decisions: what has been made is not made again, so the same command goes on after any stop; logs
-whose raw file is not given are left out and named.
+Decisions
+- What has been made is not made again, so the same command goes on after any stop.
+- The tables of all logs come before ablations and sweeps, which are half of the work.
+- Logs whose raw file is not given are left out and named.
 """
 
 from __future__ import annotations
@@ -36,12 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     study = QUICK if arguments.quick else FULL
     try:
         raw = _raw_files(arguments.raw)
-        logs = _chosen(study, arguments.logs)
+        logs = [log for log in _chosen(study, arguments.logs) if _given(log, raw)]
         for log in logs:
-            if log.raw is None or log.raw in raw:
-                _study_log(study, log, arguments, raw)
-            else:
-                logger.warning("%s: left out; give --raw %s=FILE", log.title, log.raw)
+            _make_log(log, arguments.work / log.name, raw)
+        for part in (study.tables, study.settings):
+            for log in logs:
+                _run_part(study, log, part(log), arguments)
         print(write_page(study, arguments.work, arguments.out))
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -86,21 +88,31 @@ def _chosen(study: Study, names: str | None) -> list[StudyLog]:
     return [known[name] for name in wanted]
 
 
-def _study_log(
-    study: Study, log: StudyLog, arguments: argparse.Namespace, raw: dict[str, Path]
+def _given(log: StudyLog, raw: dict[str, Path]) -> bool:
+    if log.raw is None or log.raw in raw:
+        return True
+    logger.warning("%s: left out; give --raw %s=FILE", log.title, log.raw)
+    return False
+
+
+def _make_log(log: StudyLog, work: Path, raw: dict[str, Path]) -> None:
+    if (work / "log").exists():
+        return
+    filled = {"raw": str(raw.get(log.raw or "", "")), "out": str(work / "log")}
+    if make_log([word.format(**filled) for word in log.command]) != 0:
+        raise ConfigError(f"{log.title}: its log could not be made; see above")
+
+
+def _run_part(
+    study: Study, log: StudyLog, part: Sequence[tuple[Variant, int]], arguments: argparse.Namespace
 ) -> None:
-    """Everything on one log."""
     work: Path = arguments.work / log.name
-    if not (work / "log").exists():
-        filled = {"raw": str(raw.get(log.raw or "", "")), "out": str(work / "log")}
-        if make_log([word.format(**filled) for word in log.command]) != 0:
-            raise ConfigError(f"{log.title}: its log could not be made; see above")
     choice = _tuned(study, log, work, arguments)
     runs = [
-        _run(work, log, variant, seed, tuned_settings(choice, variant))
-        for variant, seed in study.runs(log)
+        _run(work, log, variant, seed, tuned_settings(choice, variant)) for variant, seed in part
     ]
-    run_all(runs, arguments.jobs, log.title)
+    if runs:
+        run_all(runs, arguments.jobs, log.title)
 
 
 def _tuned(

@@ -35,7 +35,7 @@ class StudyLog:
     command: tuple[str, ...]  # of csmf-log; {raw} and {out} are filled in
     settings: tuple[str, ...] = ()
     raw: str | None = None  # which raw file it needs
-    tuned: bool = True  # by trials of its own
+    tuned: bool = True  # by trials of its own; a simulated log takes what the dense one chose
     sweeps: bool = False  # the log of Table 3, Fig. 4 and 5, and of all starts and sizes
 
 
@@ -121,8 +121,6 @@ def _epochs(middle: int, last: int) -> tuple[str, ...]:
 # What every method may be tuned by: as many trials each, chosen on validation.
 TRIALS: tuple[tuple[str, ...], ...] = (
     (),
-    (*_rates("3e-4"), *_epochs(2, 3)),
-    (*_rates("3e-4"), *_epochs(2, 3), "middle.mixed_negatives=2048"),
     (*_rates("3e-4"), *_epochs(2, 3), "middle.mixed_negatives=2048", "margin.form=none"),
     (*_epochs(2, 3), "middle.mixed_negatives=2048", "margin.form=none"),
     (*_rates("5e-4"), *_epochs(4, 8), "middle.mixed_negatives=2048"),
@@ -154,22 +152,31 @@ class Study:
         """Those of them that are run on a log."""
         return self.everything if log.sweeps else (*self.methods, *self.retrained)
 
-    def runs(self, log: StudyLog) -> list[tuple[Variant, int]]:
+    def tables(self, log: StudyLog) -> list[tuple[Variant, int]]:
         """(variant, seed), CSMF's first: they train the exposure models that others start from."""
-        runs = [(variant, seed) for variant in self.methods for seed in range(self.seeds)]
         rest = self.main(log)[len(self.methods) :]
-        if log.sweeps:
-            rest = (*rest, *self.ablations, *self.sweeps)
+        runs = [(variant, seed) for variant in self.methods for seed in range(self.seeds)]
         return runs + [(variant, seed) for variant in rest for seed in range(self.few)]
 
+    def settings(self, log: StudyLog) -> list[tuple[Variant, int]]:
+        """(variant, seed) of ablations and sweeps."""
+        variants = (*self.ablations, *self.sweeps) if log.sweeps else ()
+        return [(variant, seed) for variant in variants for seed in range(self.few)]
 
-def _simulated(name: str, title: str, *options: str, sweeps: bool = False) -> StudyLog:
+    def runs(self, log: StudyLog) -> list[tuple[Variant, int]]:
+        """All of them."""
+        return self.tables(log) + self.settings(log)
+
+
+def _simulated(
+    name: str, title: str, *options: str, tuned: bool = False, sweeps: bool = False
+) -> StudyLog:
     command = ("simulate", *options, "--out", "{out}")
-    return StudyLog(name, title, command, ("split.test_share=0.5",), sweeps=sweeps)
+    return StudyLog(name, title, command, ("split.test_share=0.5",), tuned=tuned, sweeps=sweeps)
 
 
 def _funnel() -> StudyLog:
-    """2 exposure epochs, as it has many; what is chosen on the dense log serves here too."""
+    """2 exposure epochs, as it has many."""
     command = ("simulate", "--preset", "funnel", "--out", "{out}")
     settings = ("split.test_share=0.5", "first.epochs=2")
     return StudyLog("funnel", "simulated, the paper's funnel", command, settings, tuned=False)
@@ -191,7 +198,7 @@ QUICK = Study(
 )
 FULL = Study(
     logs=(
-        _simulated("dense", "simulated, dense", "--preset", "dense", sweeps=True),
+        _simulated("dense", "simulated, dense", "--preset", "dense", tuned=True, sweeps=True),
         _simulated("conflict", "simulated, strong conflict", "--preset", "conflict"),
         _funnel(),
         StudyLog(
