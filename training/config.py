@@ -90,13 +90,13 @@ class StageConfig(Settings):
     taught: float = Field(
         default=0.0,
         ge=0,
-        description="csmf: weight of distillation from a model fine-tuned for this stage alone; 0 "
-        "trains no such teacher (not in the paper)",
+        description="csmf, youtubednn-mix: weight of distillation from models fine-tuned for this "
+        "stage (mix: on the same union); 0 trains no such teacher (not in the paper)",
     )
     own: float = Field(
         default=1.0,
         ge=0,
-        description="csmf: weight of the stage's own positives where it is taught; 0 leaves the "
+        description="weight of the stage's own positives where it is taught; 0 leaves the "
         "teacher's lists alone, which many epochs do not overfit",
     )
     replay_taught: float = Field(
@@ -106,7 +106,7 @@ class StageConfig(Settings):
         "more than the stage's own",
     )
     teacher_epochs: PositiveInt = Field(
-        default=2, description="csmf: passes over the stage's positives to fine-tune its teacher"
+        default=2, description="passes over the stage's positives to fine-tune its teacher"
     )
 
 
@@ -173,7 +173,7 @@ class TrainConfig(Settings):
     last: StageConfig = StageConfig(epochs=6, batch_size=256, mixed_negatives=2048, replay=0.1)
     teachers: PositiveInt = Field(
         default=1,
-        description="csmf: models whose mean score teaches; each beyond the first starts from an "
+        description="models whose mean score teaches; each beyond the first starts from an "
         "exposure model of its own, which then teach exposures too",
     )
     margin: MarginConfig = MarginConfig()

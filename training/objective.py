@@ -54,11 +54,7 @@ def stage_losses(
     losses, start = [], stage
     for width in widths:
         logits_BX = add_scores(logits_BX, users[start:width], items[start:width], batch)
-        loss = _loss(logits_BX) if taught is None else taught.own * _loss(logits_BX)
-        if taught is not None:
-            plain_BX = logits_BX if moved_BX is None else logits_BX - moved_BX
-            loss = loss + taught.weight * distillation(plain_BX, taught.logits_BX)
-        losses.append(loss)
+        losses.append(_loss(logits_BX, taught, moved_BX))
         start = width
     return losses
 
@@ -85,10 +81,17 @@ def taught_by(
 
 
 def batch_loss(
-    users: ByOwner, items: ByOwner, batch: Batch, delta_BX: Tensor | None, margin: MarginConfig
+    users: ByOwner,
+    items: ByOwner,
+    batch: Batch,
+    delta_BX: Tensor | None,
+    margin: MarginConfig,
+    taught: Taught | None = None,
 ) -> Tensor:
     """Eq. 6 on one batch, from segments of `users` [B, M] and `items` [B + K + B·H, M]."""
-    return _loss(add_scores(_constants(batch, delta_BX, margin), users, items, batch))
+    logits_BX = add_scores(_constants(batch, delta_BX, margin), users, items, batch)
+    moved_BX = _moved(batch, delta_BX, margin) if taught is not None else None
+    return _loss(logits_BX, taught, moved_BX)
 
 
 def frozen_margin(upstream: Sequence[Towers], batch: Batch) -> Tensor | None:
@@ -154,5 +157,10 @@ def _moved(batch: Batch, delta_BX: Tensor | None, margin: MarginConfig) -> Tenso
         return moved_BX
 
 
-def _loss(logits_BX: Tensor) -> Tensor:
-    return sampled_softmax(logits_BX, torch.arange(len(logits_BX)))
+def _loss(logits_BX: Tensor, taught: Taught | None, moved_BX: Tensor | None) -> Tensor:
+    """Of the positives; with teachers also of their lists, which know no margin."""
+    loss = sampled_softmax(logits_BX, torch.arange(len(logits_BX)))
+    if taught is None:
+        return loss
+    plain_BX = logits_BX if moved_BX is None else logits_BX - moved_BX
+    return taught.own * loss + taught.weight * distillation(plain_BX, taught.logits_BX)

@@ -6,6 +6,8 @@ Decisions
 - Exposures are no part of it, where there are any: a log of two stages mixes both.
 - From the exposure model, or from scratch; from the exposure model the margin of Eq. 7 is open to
   it, by that model's score.
+- With `middle.taught` it learns the lists of such models as CSMF learns those of its teachers:
+  `teachers` of them, each from a start of its own, fine-tuned on the same union before.
 """
 
 from __future__ import annotations
@@ -16,13 +18,13 @@ from torch import nn
 
 from bundle.manifest import StageCertificate
 from training.batches import BatchPlan, Draw
-from training.config import TrainConfig
+from training.config import StageConfig, TrainConfig
 from training.data import TrainingData, union
 from training.methods.method import Served, serve_whole
 from training.methods.objectives import judged_stages
-from training.methods.pretraining import plain_loss, pretraining
+from training.methods.pretraining import plain_loss, plain_steps, pretraining
 from training.model import TwoTower
-from training.objective import Towers, frozen_margin
+from training.objective import Towers, frozen_margin, taught_by
 from training.phase import Phase, StepLoss, Steps
 
 
@@ -34,38 +36,83 @@ class Mix:
         self.exposure = TwoTower(data.schema, config.model, config.seed)
         self.mix = TwoTower(data.schema, config.model, config.seed)
         self.network = nn.ModuleList([self.exposure, self.mix])
+        self.teachers: list[TwoTower] = []
+        if config.middle.taught > 0:
+            self.teachers = [
+                TwoTower(data.schema, config.model, config.seed + each)
+                for each in range(config.teachers)
+            ]
+            self.network.extend(self.teachers)
         self.certificates: list[StageCertificate] = []
 
     def phases(self) -> list[Phase]:
-        """The exposure model, if it is the start; then the union."""
-        mixing = Phase("mix", self.config.middle.learning_rate, self._start)
-        if self.config.method.start == "scratch":
-            return [mixing]
-        first = pretraining(self.exposure, self.data, self.config)
-        return [replace(first, finish=self._continue), mixing]
+        """The exposure models, if they are the start; teachers, if there are any; the union."""
+        starts = [] if self.config.method.start == "scratch" else self._pretrainings()
+        teaching = [self._teaching(each) for each in range(len(self.teachers))]
+        settings = self.config.middle
+        mixing = Phase("mix", settings.learning_rate, self._start, decay=settings.decay)
+        return [*starts, *teaching, mixing]
 
     def served(self) -> dict[str, Served]:
         """One model."""
         return {"": serve_whole(self.mix.user, self.mix.item, "mix", self.data)}
 
+    def _pretrainings(self) -> list[Phase]:
+        """Of the model, and of each teacher but the first, which goes on from the same."""
+        first = pretraining(self.exposure, self.data, self.config)
+        return [
+            replace(first, finish=self._continue),
+            *(
+                replace(
+                    pretraining(teacher, self.data, self._seeded(each)),
+                    name=f"{first.name} teacher {each + 1}",
+                    pretrains=None,
+                )
+                for each, teacher in enumerate(self.teachers)
+                if each > 0
+            ),
+        ]
+
     def _continue(self) -> None:
-        self.mix.load_state_dict(self.exposure.state_dict())
+        for network in (self.mix, *self.teachers[:1]):
+            network.load_state_dict(self.exposure.state_dict())
+
+    def _teaching(self, each: int) -> Phase:
+        """Fine-tuning of a teacher on the union: a short phase that ends softly."""
+
+        def start() -> Steps:
+            settings = self.config.middle
+            settings = settings.model_copy(update={"epochs": settings.teacher_epochs})
+            batches = self._batches(settings, Draw(self._seeded(each).seed, 2))
+            teacher = self.teachers[each]
+            return plain_steps(batches, list(teacher.parameters()), teacher)
+
+        rate = self.config.middle.learning_rate
+        return Phase(f"mix teacher {each + 1}", rate, start, decay="linear")
 
     def _start(self) -> Steps:
-        config, positives = self.config, self.data.positives
-        times = [1] * len(positives)
-        times[-1] = config.method.last_weight
-        parts = [(positives[stage], times[stage]) for stage in judged_stages(len(positives))]
-        draw = Draw(config.seed, 1)
-        batches = BatchPlan(self.data, union(parts), config.middle, config.sampling, draw)
-        margin, upstream = config.margin, self._upstream()
+        settings, margin, upstream = self.config.middle, self.config.margin, self._upstream()
+        batches = self._batches(settings, Draw(self.config.seed, 1))
 
         def loss(step: int) -> StepLoss:
-            batch = batches[step]
-            total = plain_loss(self.mix, batch, frozen_margin(upstream, batch), margin)
+            batch, taught = batches[step], None
+            if self.teachers:
+                taught = taught_by(self.teachers, batch, settings.taught, settings.own)
+            delta_BX = frozen_margin(upstream, batch)
+            total = plain_loss(self.mix, batch, delta_BX, margin, taught)
             return StepLoss(total, total, batch.size)
 
         return Steps(len(batches), list(self.mix.parameters()), loss)
+
+    def _batches(self, settings: StageConfig, draw: Draw) -> BatchPlan:
+        positives = self.data.positives
+        times = [1] * len(positives)
+        times[-1] = self.config.method.last_weight
+        parts = [(positives[stage], times[stage]) for stage in judged_stages(len(positives))]
+        return BatchPlan(self.data, union(parts), settings, self.config.sampling, draw)
+
+    def _seeded(self, each: int) -> TrainConfig:
+        return self.config.model_copy(update={"seed": self.config.seed + each})
 
     def _upstream(self) -> list[Towers]:
         if self.config.method.start == "scratch" or self.config.margin.form == "none":

@@ -14,7 +14,7 @@ from training.config import TrainConfig
 from training.data import TrainingData
 from training.method_config import MarginConfig
 from training.model import TwoTower
-from training.objective import batch_loss
+from training.objective import Taught, batch_loss
 from training.phase import Phase, StepLoss, Steps
 
 NO_MARGIN = MarginConfig(form="none")
@@ -48,7 +48,8 @@ def plain_loss(
     batch: Batch,
     delta_BX: Tensor | None = None,
     margin: MarginConfig = NO_MARGIN,
+    taught: Taught | None = None,
 ) -> Tensor:
-    """Eq. 6 for one vector without segments."""
+    """Eq. 6 for one vector without segments; with teachers, how far its list is from theirs too."""
     users, items = network.user(batch.users), network.item(batch.items)
-    return batch_loss(users, items, batch, delta_BX, margin)
+    return batch_loss(users, items, batch, delta_BX, margin, taught)

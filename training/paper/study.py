@@ -66,7 +66,15 @@ MAIN = (
     Variant("youtubednn-sep", "youtubednn-sep"),
     scratch("youtubednn-mix"),
 )
+# A union that learns from two others, as CSMF does from its teachers.
+TAUGHT_MIX = Variant(
+    "youtubednn-mix x5, taught",
+    "youtubednn-mix",
+    "taught",
+    ("middle.teacher_epochs=3", "middle.decay=linear"),
+)
 OTHER_STARTS_AND_SIZES = (
+    TAUGHT_MIX,
     *(scratch(method) for method in FROM_SCRATCH),
     *(
         Variant(f"{method}, as large as csmf", method, settings=AS_LARGE)

@@ -107,6 +107,38 @@ def test_a_taught_cascade_killed_in_any_phase_resumes_to_the_same_bits(data, tmp
         assert undisturbed.method.certificates == resumed.method.certificates
 
 
+@pytest.mark.parametrize("start", ["exposure", "scratch"])
+def test_a_taught_union_has_teachers_of_its_own_starts(data, tmp_path, start):
+    words = ("teachers=2", "middle.taught=1", "middle.own=0", f"method.start={start}")
+    undisturbed = trained(data, tmp_path, "youtubednn-mix", *words)
+    names = [cost.phase for cost in undisturbed.progress.costs]
+    starts = ["exposure", "exposure teacher 2"] if start == "exposure" else []
+    assert names == [*starts, "mix teacher 1", "mix teacher 2", "mix"]
+    first, second = map(parameters_of, undisturbed.method.teachers)
+    assert not any(torch.equal(first[name], second[name]) for name in first if first[name].ndim > 1)
+    assert any(first[name].ndim > 1 for name in first)
+    steps = sum(cost.steps for cost in undisturbed.progress.costs)
+    resumed = trained(data, tmp_path, "youtubednn-mix", *words, stop=steps - 1)
+    expected, found = (parameters_of(each.method.network) for each in (undisturbed, resumed))
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_taught_union_says_what_its_teachers_say(data, tmp_path):
+    """Taught by their lists alone, for long, it comes nearer to them than to where it began."""
+    words = ("middle.taught=1", "middle.own=0", "middle.epochs=30", "method.start=scratch")
+    method = trained(data, tmp_path, "youtubednn-mix", *words).method
+    fresh = TwoTower(data.schema, method.config.model, method.config.seed)
+    (teacher,) = method.teachers
+
+    def scores(model):
+        (users,), (items,) = model.user(data.requests), model.item(data.items)
+        found = users @ items.T
+        return (found - found.mean(dim=1, keepdim=True)).detach()
+
+    apart = [float((scores(model) - scores(teacher)).norm()) for model in (method.mix, fresh)]
+    assert apart[0] < 0.5 * apart[1]
+
+
 def test_a_teacher_is_no_part_of_what_is_served(data, tmp_path):
     method = trained(data, tmp_path, "csmf", *TAUGHT).method
     (served,) = method.served().values()
