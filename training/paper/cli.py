@@ -16,15 +16,23 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from training.errors import ConfigError
 from training.logs.cli import main as make_log
 from training.paper.page import write_page
-from training.paper.run import judged_file, load_found
+from training.paper.run import Found, judged_file, load_found
 from training.paper.schedule import Run, run_all
 from training.paper.study import FULL, JUDGED_BRIEFLY, QUICK, Study, StudyLog, Variant
-from training.paper.tune import choose, read_choices, trial_variants, tuned_settings, write_choices
+from training.paper.tune import (
+    SEEDS,
+    choose,
+    read_choices,
+    trial_variants,
+    tuned_settings,
+    write_choices,
+)
 
 TUNED_ON = "dense"  # whose choice serves logs that are not tuned on
 logger = logging.getLogger("training")
@@ -123,11 +131,15 @@ def _tuned(
     if study.trials > 1 and log.tuned and log.name not in choices:
         tuned = trial_variants(study.methods, study.trials)
         trials = [trial for _, each in tuned for trial in each]
-        runs = [_run(work, log, trial, 0, ()) for trial in trials]
+        runs = [_run(work, log, trial, seed, ()) for trial in trials for seed in range(SEEDS)]
         run_all(runs, arguments.jobs, f"{log.title}, tuning")
-        choices[log.name] = choose(tuned, lambda each: load_found(judged_file(work, each, 0)))
+        choices[log.name] = choose(tuned, partial(_trials_found, work))
         write_choices(arguments.out, choices)
     return dict(choices.get(log.name if log.tuned else TUNED_ON, {}))
+
+
+def _trials_found(work: Path, trial: Variant) -> list[Found]:
+    return [load_found(judged_file(work, trial, seed)) for seed in range(SEEDS)]
 
 
 def _run(work: Path, log: StudyLog, variant: Variant, seed: int, tuned: tuple[str, ...]) -> Run:

@@ -263,7 +263,7 @@ def tuning(shown: Shown) -> str:
     if not rows:
         return _section("Tuning", "No method was tuned: all run as preset.")
     said = (
-        "Each method had as many trials with one seed, judged on validation by the product of the "
+        "Each method had as many trials with two seeds, judged on validation by the product of the "
         "last two recalls: [tuned.json](tuned.json)."
     )
     return _section(

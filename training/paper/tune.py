@@ -1,8 +1,9 @@
 """Settings per method and log, chosen on the validation period by as many trials for each.
 
 Decisions
-- A trial is a variant with one seed; what decides is the largest product of click and conversion
-  recall among the lists of its front, on validation. The test side is not looked at.
+- A trial is a variant with `SEEDS` seeds, as one seed's luck is larger than most trials' effect.
+  What decides is the largest product of click and conversion recall, means over seeds, among the
+  lists of its fronts, on validation. The test side is not looked at.
 - Trials change what all methods share (rates, epochs of the later stages, the margin), so nobody's
   own settings get more attention than another's. Variants of one method share its choice.
 - The choice is kept with all trials' scores: `tuned.json`.
@@ -11,7 +12,7 @@ Decisions
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from typing import Any
 import numpy as np
 
 from bundle.files import write_atomically
+from training.paper.contender import MERGED
 from training.paper.run import Found
 from training.paper.study import TRIALS, Variant
 
 Json = dict[str, Any]
 FILE = "tuned.json"
+SEEDS = 2
 
 
 def trial_variants(variants: Iterable[Variant], trials: int) -> list[tuple[Variant, list[Variant]]]:
@@ -45,14 +48,20 @@ def trial_variants(variants: Iterable[Variant], trials: int) -> list[tuple[Varia
     ]
 
 
-def score(found: Found) -> float:
+def score(found: Sequence[Found]) -> float:
     """The largest product of the last two recalls among the lists of one search each."""
-    fronts = [front for name, front in found.fronts.items() if name != "merged"]
-    return max(float(np.prod(front.validation_LO[:, -2:], axis=1).max()) for front in fronts)
+    best = 0.0
+    for name in found[0].fronts:
+        if name != MERGED:
+            recalls_L2 = np.mean(
+                [each.fronts[name].validation_LO[:, -2:] for each in found], axis=0
+            )
+            best = max(best, float(recalls_L2.prod(axis=1).max()))
+    return best
 
 
 def choose(
-    tuned: list[tuple[Variant, list[Variant]]], found_of: Callable[[Variant], Found]
+    tuned: list[tuple[Variant, list[Variant]]], found_of: Callable[[Variant], Sequence[Found]]
 ) -> Json:
     """The best trial of each, with the scores of all."""
     choice: Json = {}
