@@ -1,0 +1,60 @@
+"""Tuning: equal trials, chosen on validation, by means over seeds."""
+
+from dataclasses import replace
+
+import pytest
+from support.judged import found
+
+from training.paper.study import MAIN, TRIALS, Variant
+from training.paper.tune import choose, read_choices, trial_variants, tuned_settings, write_choices
+
+STAGES = ("exposure", "click", "conversion")
+MIX = next(variant for variant in MAIN if variant.name == "youtubednn-mix")
+
+
+def chosen(levels, variant=MIX):
+    """The choice, where trial n finds `levels[n]` with each seed."""
+    tuned = trial_variants([variant], len(levels))
+
+    def found_of(trial):
+        seeds = enumerate(levels[int(trial.name.split()[-1])])
+        return [found(trial, STAGES, level, seed) for seed, level in seeds]
+
+    return choose(tuned, found_of)
+
+
+def test_every_method_and_start_has_as_many_trials():
+    tuned = trial_variants(MAIN, len(TRIALS))
+    assert {len(trials) for _, trials in tuned} == {len(TRIALS)}
+    assert len(tuned) == len(MAIN), "the mix is tuned from scratch and from the exposure model"
+
+
+def test_the_best_mean_over_seeds_wins_not_the_luckiest_seed():
+    choice = chosen([(0.5, 0.5), (0.7, 0.2), (0.55, 0.55)])
+    assert tuned_settings(choice, MIX) == TRIALS[2]
+
+
+def test_a_trial_is_not_judged_by_lists_that_take_two_searches():
+    sep = next(variant for variant in MAIN if variant.name == "full-ft")
+    with_lucky_merger = found(sep, STAGES, 0.5)
+    for front in with_lucky_merger.fronts.values():
+        front.validation_LO[:] = 0.5
+    with_lucky_merger.fronts["merged"].validation_LO[:] = 0.9
+    trials = iter([[with_lucky_merger], [found(sep, STAGES, 0.8)]])
+    choice = choose(trial_variants([sep], 2), lambda _: next(trials))
+    assert tuned_settings(choice, sep) == TRIALS[1]
+
+
+@pytest.mark.parametrize("method", ["csmf-no-aml", "packnet"])
+def test_an_ablation_takes_what_csmf_chose(method):
+    csmf = MAIN[0]
+    choice = chosen([(0.5,), (0.6,)], csmf)
+    assert tuned_settings(choice, replace(csmf, name="ablated", method=method)) == TRIALS[1]
+    assert tuned_settings(choice, Variant("another", "mvke")) == ()
+
+
+def test_choices_are_read_again(tmp_path):
+    assert read_choices(tmp_path) == {}
+    choices = {"dense": chosen([(0.5,), (0.6,)])}
+    write_choices(tmp_path, choices)
+    assert read_choices(tmp_path) == choices
