@@ -1,7 +1,6 @@
 """Trains another library's two-tower on one of our logs, a few steps whenever asked.
 
-    PEER_PYTHON training/paper/peer.py dssm|dssm-lean|replay LOG BATCH
-
+    PEER_PYTHON training/paper/speed/peer.py dssm|dssm-lean|replay LOG BATCH
 
 Decisions
 - It runs in the peers' own environment, so it imports nothing of ours and reads the log's parquet
@@ -62,7 +61,7 @@ def recent_ids(frame: pl.DataFrame) -> Array:
     known, _ = ids(frame["item_id"])
     number = dict(zip(frame["item_id"].to_list(), known.tolist(), strict=True))
     requests = frame.unique("request")
-    padded = np.zeros((int(frame["request"].max()) + 1, RECENT), np.int64)  # type: ignore[arg-type]
+    padded = np.zeros((1 + frame["request"].to_numpy().max(), RECENT), np.int64)
     lists = zip(requests["request"].to_list(), requests["recent_items"].to_list(), strict=True)
     for request, recent in lists:
         numbers = [number.get(item, 0) for item in recent[-RECENT:]]
@@ -96,7 +95,7 @@ def dssm(log: Path, batch: int, *, lean: bool = False) -> Run:
     return lean_loop(trainer, values, batch) if lean else its_own_loop(trainer, values, batch)
 
 
-def its_own_loop(trainer: Any, values: Arrays, batch: int) -> Run:  # noqa: ANN401
+def its_own_loop(trainer: Any, values: Arrays, batch: int) -> Run:  # noqa: ANN401  # of another library
     """The library's trainer over the library's loader."""
     from torch_rechub.utils.data import DataGenerator
 
@@ -110,7 +109,7 @@ def its_own_loop(trainer: Any, values: Arrays, batch: int) -> Run:  # noqa: ANN4
     return run
 
 
-def lean_loop(trainer: Any, values: Arrays, batch: int) -> Run:  # noqa: ANN401
+def lean_loop(trainer: Any, values: Arrays, batch: int) -> Run:  # noqa: ANN401  # of another library
     """The library's model and optimiser, batches cut from arrays, softmax over the batch."""
     tensors = {name: torch.from_numpy(column) for name, column in values.items()}
     rng, target = np.random.default_rng(0), torch.arange(batch)
@@ -122,7 +121,7 @@ def lean_loop(trainer: Any, values: Arrays, batch: int) -> Run:  # noqa: ANN401
             users, items = trainer.model.user_tower(inputs), trainer.model.item_tower(inputs)
             loss = torch.nn.functional.cross_entropy(users @ items.T, target)
             trainer.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # torch ships it untyped
             trainer.optimizer.step()
         return steps * batch
 
@@ -181,7 +180,7 @@ def replay_schema(items: int, categories: int) -> Any:  # noqa: ANN401  # of ano
     from replay.data import FeatureHint, FeatureSource, FeatureType
     from replay.data.nn import TensorFeatureInfo, TensorFeatureSource, TensorSchema
 
-    def feature(name: str, **rest: Any) -> Any:  # noqa: ANN401
+    def feature(name: str, **rest: Any) -> Any:  # noqa: ANN401  # of another library
         source = TensorFeatureSource(FeatureSource.ITEM_FEATURES, name)
         return TensorFeatureInfo(
             name, is_seq=True, feature_sources=[source], embedding_dim=DIM, **rest

@@ -1,6 +1,8 @@
 """How fast one core trains: our exposure stage beside two libraries, and each phase of the cascade.
 
-    python -m training.paper.speed --log DIR --out DIR [--peer-python PYTHON]
+    with open_peer(python, "dssm", log) as peer:
+        contenders = contest(data, read_seconds, [peer], steps=40, rounds=5)
+    rates = phase_rates(data, sample=40, rounds=5)
 
 Decisions
 - One core, one run, rounds that alternate: in each, every contender trains a few steps. Rates are
@@ -17,14 +19,12 @@ Decisions
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,50 +33,15 @@ from statistics import median
 import torch
 
 from training.config import TrainConfig
-from training.data import TrainingData, build_training_data
+from training.data import TrainingData
 from training.errors import ConfigError
-from training.logs.errors import LogError
-from training.logs.reader import read_log
-from training.logs.split import split_log, split_time
 from training.methods.csmf import Csmf
-from training.paper.speed_page import PEERS, Contender, PhaseRate, write_speed
-from training.paper.speed_profile import shares
+from training.paper.speed.page import Contender, PhaseRate
+from training.paper.speed.step_profile import shares
 from training.phase import Phase
-from training.trainer import make_deterministic
 
 PROFILED = 20  # steps
 Train = Callable[[int], tuple[int, float]]  # steps → examples seen, seconds
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and write the page; the exit code."""
-    arguments = _parser().parse_args(argv)
-    make_deterministic(threads=1)
-    try:
-        began = time.process_time()
-        data = _read(arguments.log)
-        read_seconds = time.process_time() - began
-        names = PEERS if arguments.peer_python else ()
-        with ExitStack() as stack:
-            peers = [
-                stack.enter_context(_peer(arguments.peer_python, name, arguments.log))
-                for name in names
-            ]
-            steps, rounds = arguments.steps, arguments.rounds
-            contenders = _contest(data, read_seconds, peers, steps, rounds)
-        rates = phase_rates(data, steps, rounds)
-    except (ConfigError, LogError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    exposures = len(data.positives[0])
-    sys.stdout.write(write_speed(arguments.out, arguments.log.name, exposures, contenders, rates))
-    return 0
-
-
-def _read(directory: Path) -> TrainingData:
-    log, config = read_log(directory), TrainConfig()
-    train, _ = split_log(log, split_time(log, config.split.test_share))
-    return build_training_data(train, config.split.min_count)
 
 
 @dataclass(frozen=True)
@@ -88,9 +53,10 @@ class Peer:
     train: Train
 
 
-def _contest(
+def contest(
     data: TrainingData, read_seconds: float, peers: Sequence[Peer], steps: int, rounds: int
 ) -> list[Contender]:
+    """Our exposure stage, as it is and lean, and the peers; `read_seconds` are ours."""
     default = TrainConfig()
     in_batch = default.first.model_copy(update={"request_negatives": 0})
     settings = {"ours": default, "ours-lean": default.model_copy(update={"first": in_batch})}
@@ -151,7 +117,7 @@ def phase_rates(data: TrainingData, sample: int, rounds: int) -> list[PhaseRate]
 
 
 @contextmanager
-def _peer(python: Path, name: str, log: Path) -> Iterator[Peer]:
+def open_peer(python: Path, name: str, log: Path) -> Iterator[Peer]:
     """Start a peer, wait until it has read the log, end it in the end. Raises ConfigError."""
     script = Path(__file__).with_name("peer.py")
     command = [str(python), str(script), name, str(log), str(TrainConfig().first.batch_size)]
@@ -187,20 +153,3 @@ def _peer(python: Path, name: str, log: Path) -> Iterator[Peer]:
             yield Peer(name, answer(None)["read_seconds"], train)
         finally:
             process.kill()
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.paper.speed", description="Measure the speed of training."
-    )
-    add = parser.add_argument
-    add("--log", type=Path, required=True, help="directory of a log with a user table")
-    add("--out", type=Path, required=True, help="directory for speed.md and speed.json")
-    add("--peer-python", type=Path, help="interpreter with torch-rechub and replay-rec[torch]")
-    add("--steps", type=int, default=40, help="of each contender in a round (%(default)s)")
-    add("--rounds", type=int, default=5, help="%(default)s")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

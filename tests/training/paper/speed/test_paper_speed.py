@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from training.paper.speed import main
-from training.paper.speed_page import Contender, PhaseRate, overheads
+from training.paper.speed.__main__ import main
+from training.paper.speed.page import Contender, PhaseRate, overheads
 
 
 def phase(name: str, examples: int, seconds: float) -> PhaseRate:
