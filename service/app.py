@@ -13,17 +13,18 @@ from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanag
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from service import health_api, retrieve_api, weights_api
-from service.errors import install_handlers
-from service.middleware import LimitBody, MeasureRetrieve
-from service.parts import ComputePool, Parts
-from service.releases import SnapshotHolder
-from service.scenarios import unfit
+from service.api import health, retrieve, weights
+from service.api.errors import install_handlers
+from service.api.middleware import LimitBody, MeasureRetrieve
+from service.load.pool import ComputePool
+from service.parts import Parts
 from service.settings import Settings, read_settings
-from service.telemetry import Telemetry
+from service.snapshots.releases import SnapshotHolder
+from service.watch.telemetry import Telemetry
 from service.weights.board import Records, WeightsBoard
 from service.weights.embedded import EmbeddedStore
 from service.weights.redis_store import RedisStore
+from service.weights.scenarios import unfit
 from service.weights.store import WeightsStore
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(LimitBody, max_bytes=settings.max_body_bytes)
     app.add_middleware(MeasureRetrieve, telemetry=telemetry)
     install_handlers(app)
-    for api in (retrieve_api, weights_api, health_api):
+    for api in (retrieve, weights, health):
         app.include_router(api.router)
     return app
 

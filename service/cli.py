@@ -107,8 +107,8 @@ def _problem(settings: Settings) -> str | None:
     # Imported late: prometheus_client reads PROMETHEUS_MULTIPROC_DIR when it is first imported.
     from bundle.errors import BundleError  # noqa: PLC0415
     from service.app import open_store  # noqa: PLC0415
-    from service.golden import GoldenCheckError  # noqa: PLC0415
-    from service.releases import load_snapshot  # noqa: PLC0415
+    from service.snapshots.golden import GoldenCheckError  # noqa: PLC0415
+    from service.snapshots.releases import load_snapshot  # noqa: PLC0415
     from service.weights.store import StoreUnavailableError  # noqa: PLC0415
 
     try:

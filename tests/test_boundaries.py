@@ -33,7 +33,7 @@ def test_the_import_rules_of_pyproject_hold():
     ("module", "never"),
     [
         ("service.app", ("torch", "training", "index_builder", "pyarrow", "polars")),
-        ("service.ops", ("torch", "faiss", "onnxruntime")),
+        ("service.operators.cli", ("torch", "faiss", "onnxruntime")),
         ("index_builder.cli", ("torch", "training", "service", "fastapi", "redis")),
         ("training.logs.cli", ("torch", "service", "index_builder", "faiss")),
         ("bundle.store", ("torch", "onnxruntime", "faiss", "training", "service")),

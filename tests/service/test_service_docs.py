@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from service import cli, ops, schemas
+from service import cli
+from service.api import schemas
 from service.app import create_app
+from service.operators import cli as ops
 from service.settings import Settings, describe_settings, unknown_variables, variable
-from service.telemetry import AGE, AGE_HELP, Telemetry
+from service.watch.telemetry import AGE, AGE_HELP, Telemetry
 
 DOCS = Path(__file__).parents[2] / "docs"
 SERVICE = Path(__file__).parents[2] / "service"
@@ -38,7 +40,7 @@ def test_the_page_of_metrics_is_what_the_service_exposes():
 
 
 def test_every_code_of_a_refusal_is_documented():
-    source = (SERVICE / "errors.py").read_text() + (SERVICE / "retrieve_api.py").read_text()
+    source = "".join(file.read_text() for file in sorted((SERVICE / "api").glob("*.py")))
     codes = set(re.findall(r'ApiError\(\s*\d+, "(\w+)"', source))
     documented = re.search(r"\| status \| code.*", (DOCS / "api.md").read_text(), re.DOTALL)
     assert codes == set(re.findall(r"`([a-z]+_[a-z_]+|internal|overloaded)`", documented.group()))

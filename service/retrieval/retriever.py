@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bundle.scoring import objective_scores, scale_query
 from bundle.weights import ObjectiveWeights
-from service.snapshot import Snapshot
+from service.snapshots.snapshot import Snapshot
 
 Floats = NDArray[np.float32]
 

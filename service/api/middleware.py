@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.telemetry import Telemetry
+from service.watch.telemetry import Telemetry
 
 NO_SCENARIO = "-"  # requests refused before their scenario was known
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from bundle.features import FeatureError
 from bundle.manifest import GoldenCase
 from bundle.weights import ObjectiveWeights, WeightsError
-from service.retriever import Query, Retrieved, retrieve
-from service.snapshot import Snapshot
+from service.retrieval.retriever import Query, Retrieved, retrieve
+from service.snapshots.snapshot import Snapshot
 
 SCORE_TOLERANCE = 1e-3  # of the largest score of a case
 RECALL_SLACK = 0.05

@@ -25,7 +25,13 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
 
-from service.ops_tables import Json, change_table, history_table, scenario_table, weights_table
+from service.operators.tables import (
+    Json,
+    change_table,
+    history_table,
+    scenario_table,
+    weights_table,
+)
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT_S = 10

@@ -16,9 +16,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 
 from bundle.weights import ObjectiveWeights
-from service import scenarios
-from service.parts import Parts, parts_of
-from service.schemas import (
+from service.api.schemas import (
     ErrorBody,
     History,
     RollBack,
@@ -27,6 +25,8 @@ from service.schemas import (
     SetWeights,
     WeightsChange,
 )
+from service.parts import Parts, parts_of
+from service.weights import scenarios
 from service.weights.record import (
     DEFAULT_SCENARIO,
     LARGEST_VERSION,

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.errors import OverloadedError
+from service.api.errors import OverloadedError
 from service.parts import ComputePool
-from service.telemetry import Telemetry
+from service.watch.telemetry import Telemetry
 
 JSON = {"content-type": "application/json"}
 USER = {"user_id": "u00001"}

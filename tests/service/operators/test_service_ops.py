@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from service import ops
-from service.ops_tables import SCALES_NOTE, table
+from service.operators import cli as ops
+from service.operators.tables import SCALES_NOTE, table
 
 SET = ["set", "feed", "--reason", "try it", "--author", "ana"]
 

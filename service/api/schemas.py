@@ -3,7 +3,7 @@
 Decisions
 - Types are not coerced ("5" is not 5) and unknown fields are refused: a misspelt `exclude` must not
   silently exclude nothing. Only inside `user` are unknown names served, and counted.
-- Bounds that an operator may set (k, list lengths) are checked in retrieve_api.py, by the settings.
+- Bounds that an operator may set (k, list lengths) are checked in retrieve.py, by the settings.
 - Response models document the API; the hot path writes its columns directly.
 """
 

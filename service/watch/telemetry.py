@@ -22,8 +22,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from service.retriever import Retrieved
-from service.snapshot import Snapshot
+from service.retrieval.retriever import Retrieved
+from service.snapshots.snapshot import Snapshot
 from service.weights.board import Records
 from service.weights.record import DEFAULT_SCENARIO
 

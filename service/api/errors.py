@@ -22,8 +22,8 @@ from starlette.exceptions import HTTPException
 
 from bundle.features import FeatureError
 from bundle.weights import WeightsError
-from service.scenarios import UnknownScenarioError
 from service.weights.record import WeightsRecord
+from service.weights.scenarios import UnknownScenarioError
 from service.weights.store import (
     StoreUnavailableError,
     UnknownVersionError,

@@ -16,13 +16,13 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
 from bundle.weights import ObjectiveWeights
-from service.errors import ApiError
+from service.api.errors import ApiError
+from service.api.schemas import ErrorBody, RetrieveRequest, RetrieveResponse
 from service.parts import Parts, parts_of
-from service.retriever import Query, Retrieved, retrieve
-from service.scenarios import InForce, in_force
-from service.schemas import ErrorBody, RetrieveRequest, RetrieveResponse
+from service.retrieval.retriever import Query, Retrieved, retrieve
 from service.settings import Settings
-from service.snapshot import Snapshot
+from service.snapshots.snapshot import Snapshot
+from service.weights.scenarios import InForce, in_force
 
 router = APIRouter(tags=["retrieval"])
 REFUSALS: dict[int | str, dict[str, Any]] = {

@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from service.parts import Parts, parts_of
-from service.telemetry import CONTENT_TYPE
+from service.watch.telemetry import CONTENT_TYPE
 
 router = APIRouter(tags=["operations"])
 

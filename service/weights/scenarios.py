@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from bundle.scoring import segment_scales
 from bundle.weights import ObjectiveWeights, WeightsError
-from service.snapshot import Snapshot
+from service.snapshots.snapshot import Snapshot
 from service.weights.board import Records
 from service.weights.record import DEFAULT_SCENARIO, WeightsRecord
 

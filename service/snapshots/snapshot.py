@@ -17,7 +17,7 @@ from bundle.segments import Segments
 from bundle.store import Bundle, read_pair
 from bundle.towers import Tower, open_user_tower
 from bundle.weights import ObjectiveWeights
-from service.index import ItemIndex, open_index
+from service.retrieval.index import ItemIndex, open_index
 
 
 @dataclass(frozen=True)

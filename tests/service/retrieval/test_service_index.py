@@ -10,9 +10,9 @@ from bundle.effort import EffortMap
 from bundle.scoring import exact_top_k, scale_query
 from bundle.store import publish
 from index_builder.build import BuildSettings, build_index
-from service.golden import GoldenCheckError, check_golden
-from service.releases import load_snapshot
-from service.retriever import Query, retrieve
+from service.retrieval.retriever import Query, retrieve
+from service.snapshots.golden import GoldenCheckError, check_golden
+from service.snapshots.releases import load_snapshot
 
 NOTHING = np.empty(0, np.int64)
 PAPER = np.array([1.0, 1.8, 1.2])

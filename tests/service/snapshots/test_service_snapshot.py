@@ -14,10 +14,10 @@ from support.release import add_exact_index, make_release, user_records
 from bundle.errors import BundleError, DimensionMismatchError, NotPublishedError
 from bundle.files import describe_files, sha256
 from bundle.store import publish, read_index
-from service.golden import GoldenCheckError
-from service.index import open_index
-from service.releases import SnapshotHolder, load_snapshot
-from service.retriever import Query, retrieve
+from service.retrieval.index import open_index
+from service.retrieval.retriever import Query, retrieve
+from service.snapshots.golden import GoldenCheckError
+from service.snapshots.releases import SnapshotHolder, load_snapshot
 
 
 @pytest.fixture

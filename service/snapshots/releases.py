@@ -19,8 +19,8 @@ from pathlib import Path
 from bundle.errors import BundleError
 from bundle.manifest import Current
 from bundle.store import read_current
-from service.golden import check_golden
-from service.snapshot import Snapshot, open_snapshot
+from service.snapshots.golden import check_golden
+from service.snapshots.snapshot import Snapshot, open_snapshot
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""What is served: verified pairs, followed as CURRENT changes."""
