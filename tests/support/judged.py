@@ -84,7 +84,7 @@ def _costs(models: int) -> dict:
     phases = [("exposure", 10.0), ("exposure recovery", 2.0), ("click", 3.0)]
     return {
         "dims": [64] * models,
-        "parameters": 1000,
+        "parameters": 1000 * models,
         "trained_parameters": 1000,
         "examples": 5000,
         "phases": [{"phase": name, "seconds": seconds} for name, seconds in phases],

@@ -10,7 +10,8 @@ Decisions
 - A fused score is a mean of the stages' scores, so an item that k others beat on every stage is in
   no list of k. `finds` scores what is left under a whole grid of weights at once, and asks only
   whether the positives are there. It agrees with `rank` to the last tie, but for rounding.
-- Two models fused are one model of the joined vectors, with twice the index and one search.
+- Two models fused are one model of the joined vectors, with twice the index and one search. Where
+  they share their items, the sum of their user vectors scores the same over the one index.
 
 Dimension letters: Q queries, B of them, N items, C candidates, M vector dims, S stages, K ranks,
 P positives, L lists (weights).

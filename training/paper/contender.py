@@ -4,6 +4,8 @@ Decisions
 - Every method is held to the same questions by the lists that it can serve. With segments, weights
   make the lists. One vector makes one list. A model per objective can be asked one after the other
   and the answers merged (as many searches as models), or joined to one longer vector (one search).
+  Models that share their items (DMMP) need no longer vector: joined, they score as the sum of their
+  user vectors.
 - A front is the lists among which an operator can choose without training again.
 - `fused` is the one list for clicks and conversions together that needs no choice: default weights,
   the only vector, or both models joined in equal parts.

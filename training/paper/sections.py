@@ -144,14 +144,17 @@ def methods(shown: Shown) -> str:
     said = (
         "The paper: CSMF has 0.3177 click recall@50, +6.61 % over the best rival, and 0.3694 "
         "conversion recall@50, +7.51 %. The fused list of a method with a model per objective is "
-        "that of its last two joined in equal parts: twice the dimensions."
+        "that of its last two joined in equal parts: twice the dimensions, but for `dmmp`, whose "
+        "models share their items, so that it is the sum of its user vectors."
     )
     return _section("Table 2: methods", said, *shown.per_log(of))
 
 
 COSTS = (
-    "Parameters trained are those of all networks of a method, the exposure model's among them. Of "
-    "a model per objective, dimensions, searches and bytes are those of the last two objectives."
+    "Parameters trained are those of all networks of a method, the exposure model's among them; "
+    "served are those of all its models, towers that they share once. Of a model per objective, "
+    "dimensions, searches and bytes are those of the last two objectives: searched one by one, or "
+    "joined to one vector. `dmmp`'s two share their items: joined is the sum of its user vectors."
 )
 
 

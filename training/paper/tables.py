@@ -6,6 +6,9 @@ Decisions
 - Methods from the exposure model and from scratch are apart: most of the gap between them is
   access to exposures, not method.
 - CSMF's lead is CSMF minus the method: paired by seed and user, 95 % interval, two-sided p.
+- A model per objective can be searched one by one, or joined: one search over vectors as long as
+  both. DMMP's models share their items, to the bit, so joined is the sum of its user vectors: one
+  search, no longer than one model's. Its towers and its items count once.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ METRICS = ("recall@50", "recall@100", "recall@500", "ndcg@50")
 LEAD = "CSMF's lead, recall@50"
 NOTHING = "–"  # no such list, or nothing to find
 OUR_FRONT = front_of(OURS)
-ONE_ITEM_TOWER = "dmmp"  # its two user vectors search one index
+SHARED = "dmmp"  # its bundles hold the same towers; they differ in which user vector comes out
 Listed = Callable[[str], str]  # objective → the list that it is judged on
 
 
@@ -112,11 +115,13 @@ def costs(study: Study, found: Findings) -> Table:
         if not runs:
             return (variant.name, *[None] * (len(header) - 1))
         cost, seconds = runs[0].costs, Mean.of([run.costs["seconds"] for run in runs])
-        users = cost["dims"][-2:]
-        items = users[:1] if variant.method == ONE_ITEM_TOWER else users
+        users, once = cost["dims"][-2:], variant.method == SHARED
+        items = users[:1] if once else users
+        served = cost["parameters"] // (len(cost["dims"]) if once else 1)
+        searches = "1" if len(users) == 1 else f"{len(users)}, or 1 of {sum(items)}"
         sizes = [sum(items) * size for size in (2, 4)]
-        trained = (cost["trained_parameters"], cost["parameters"], cost["examples"], seconds)
-        return (variant.name, *trained, _times(users), _times(items), len(users), *sizes)
+        trained = (cost["trained_parameters"], served, cost["examples"], seconds)
+        return (variant.name, *trained, _times(users), _times(items), searches, *sizes)
 
     return Table(f"{found.log.name}-costs", header, by_start(study.main(found.log), row))
 

@@ -12,6 +12,7 @@ from training.evaluation.vectors import FUSED, Vectors, alone_weights, fuse
 
 STAGES = ("click", "conversion")
 WEIGHTS = ObjectiveWeights.parse({"click": 1.0, "conversion": 0.5}, STAGES)
+ALONE = alone_weights("conversion", STAGES)  # the inner product of whole vectors
 
 
 def random_vectors(seed, dim=8):
@@ -58,6 +59,13 @@ def test_fused_models_score_the_weighted_sum_of_their_scores():
     expected_QK = np.argsort(-scores_QN, axis=1)[:, :5]
     np.testing.assert_array_equal(fused.rank(FUSED, 5), expected_QK)
     assert fused.items_NM.shape[1] == 20
+
+
+def test_fused_models_that_share_their_items_rank_as_the_sum_of_their_user_vectors():
+    one, two = random_vectors(3), random_vectors(4)
+    fused = fuse([(one, ALONE), (Vectors(one.segments, two.users_QM, one.items_NM), ALONE)], [1, 2])
+    summed = Vectors(one.segments, one.users_QM + 2 * two.users_QM, one.items_NM)
+    np.testing.assert_array_equal(fused.rank(FUSED, 10), summed.rank(ALONE, 10))
 
 
 def _scores(vectors, scales):
