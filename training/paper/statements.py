@@ -17,7 +17,7 @@ from training.paper.findings import Findings, Replicates
 from training.paper.fronts import CORNER
 from training.paper.gains import PAPER, STARTS, gains
 from training.paper.run import OWN_LISTS, Found
-from training.paper.study import Study
+from training.paper.study import PLAIN, Study
 from training.paper.sweeps import PAPERS, trained
 from training.paper.table import NOT_RUN, Mean, Row, Table, shown
 from training.paper.tables import OURS, VIEWS
@@ -43,6 +43,7 @@ ABLATED = {
     "w/o accuracy recovery": "accuracy recovery",
     "w/o CPP (packnet)": "percentile pruning",
 }
+WHOLE = {OURS: "", PLAIN.name: f"{PLAIN.name}, "}  # what is ablated, and how its ablations begin
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,13 @@ def statements(study: Study, found: Findings) -> list[Statement]:
     made = [on_table_2(study, found, view, scratch=scratch) for scratch in STARTS for view in VIEWS]
     if found.log.sweeps:
         made += [
-            on_table_3(found),
+            *(on_table_3(found, whole) for whole in WHOLE),
             on_setting(found, "tau", "Fig. 4, τ"),
             on_setting(found, "eta", "Fig. 5a, η"),
             on_weights(found),
         ]
-    return [*made, on_overhead(found)]
+    cascades = [whole for whole in WHOLE if whole == OURS or found.of(whole)]
+    return [*made, *(on_overhead(found, whole) for whole in cascades)]
 
 
 def on_table_2(study: Study, found: Findings, view: str, *, scratch: bool) -> Statement:
@@ -79,15 +81,16 @@ def on_table_2(study: Study, found: Findings, view: str, *, scratch: bool) -> St
     return _statement(item, found, paper, said, verdict if len(made) == 2 else NOT_RUN)
 
 
-def on_table_3(found: Findings) -> Statement:
+def on_table_3(found: Findings, whole: str) -> Statement:
     """Each part of CSMF helps both objectives."""
     said, results = [], []
-    for variant, part in ABLATED.items():
+    for ablated, part in ABLATED.items():
+        without = WHOLE[whole] + ablated
         leads = {
             f"{stage} {view}": lead
             for view, listed in VIEWS.items()
             for stage in found.stages[-2:]
-            if (lead := _lead(found, OURS, variant, listed(stage), stage)) is not None
+            if (lead := _lead(found, whole, without, listed(stage), stage)) is not None
         }
         if not leads:
             continue
@@ -95,7 +98,7 @@ def on_table_3(found: Findings) -> Statement:
         hurt = [name for name, lead in leads.items() if outcome([lead]) == FAILED]
         results.append(bool(helped) and not hurt)
         said.append(f"{part} helps {_named(helped)}, hurts {_named(hurt)}")
-    return _statement("Table 3", found, "every part helps", said, _of(results))
+    return _statement(f"Table 3, {whole}", found, "every part helps", said, _of(results))
 
 
 def on_setting(found: Findings, setting: str, item: str) -> Statement:
@@ -134,18 +137,18 @@ def on_weights(found: Findings) -> Statement:
     return _statement("Fig. 5b to d, weights k", found, claim, said, _of(results))
 
 
-def on_overhead(found: Findings) -> Statement:
+def on_overhead(found: Findings, whole: str) -> Statement:
     """Three stages cost little more than one."""
-    ratios = overheads(found)
+    ratios = overheads(found, whole)
     said = [f"{each.value - 1:+.1%} over {name}" for name, each in ratios.items() if each]
-    recovery = found.mean(OURS, _recovery_share)
+    recovery = found.mean(whole, _recovery_share)
     if recovery is not None:
         said.append(f"recovery is {recovery.value:.0%} of its seconds")
     single = ratios[SINGLE]
     verdict = NOT_RUN
     if single is not None:
         verdict = REPRODUCED if single.value <= 1 + OVERHEAD else NOT_REPRODUCED
-    return _statement("Training time", found, f"{OVERHEAD:+.1%}", said, verdict)
+    return _statement(f"Training time, {whole}", found, f"{OVERHEAD:+.1%}", said, verdict)
 
 
 def _recovery_share(run: Found) -> float:
@@ -153,13 +156,13 @@ def _recovery_share(run: Found) -> float:
     return float(sum(each["seconds"] for each in recovery) / run.costs["seconds"])
 
 
-def overheads(found: Findings) -> Mapping[str, Mean | None]:
-    """CSMF's seconds over others', by seed, in the same run of the study."""
+def overheads(found: Findings, whole: str) -> Mapping[str, Mean | None]:
+    """A cascade's seconds over others', by seed, in the same run of the study."""
 
     def first_stage(run: Found) -> float:
         return float(run.costs["phases"][0]["seconds"])
 
-    ours, tuned = found.of(OURS), found.of(CORNER)
+    ours, tuned = found.of(whole), found.of(CORNER)
     single = [run.costs["seconds"] / first_stage(run) for run in ours.values()]
     both = ours.keys() & tuned.keys()
     apart = [ours[seed].costs["seconds"] / tuned[seed].costs["seconds"] for seed in sorted(both)]

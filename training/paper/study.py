@@ -82,6 +82,12 @@ OTHER_STARTS_AND_SIZES = (
     ),
 )
 # CSMF without what the paper does not have but for nested recovery and mixed negatives: `default`.
+PLAIN = Variant("plain cascade")
+PLAIN_ABLATIONS = (
+    Variant("plain cascade, w/o AML", "csmf-no-aml"),
+    Variant("plain cascade, w/o accuracy recovery", "csmf-no-recovery"),
+    Variant("plain cascade, w/o CPP (packnet)", "packnet"),
+)
 ABLATIONS = (
     shipped("w/o AML", method="csmf-no-aml"),
     shipped("w/o accuracy recovery", method="csmf-no-recovery"),
@@ -100,11 +106,9 @@ ABLATIONS = (
     shipped("segments by CPP", "model.segments=cpp"),
     shipped("freed units drawn afresh", "pruning.reinitialise=true"),
     shipped("tau 0.75, fixed segments", "pruning.tau=0.75", "pruning.tau_tables=0.25"),
-    Variant("plain cascade"),
-    Variant("plain cascade, w/o AML", "csmf-no-aml"),
-    Variant("plain cascade, w/o accuracy recovery", "csmf-no-recovery"),
-    Variant("plain cascade, w/o CPP", "packnet"),
     Variant("paper's settings", preset="paper"),
+    PLAIN,
+    *PLAIN_ABLATIONS,
 )
 SWEEPS = (
     *(

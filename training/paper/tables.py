@@ -13,7 +13,7 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from typing import Any
 
@@ -21,7 +21,7 @@ from training.evaluation.questions import SLICES
 from training.paper.findings import Findings, Replicates, sample_mean
 from training.paper.fronts import Fronts, contestants, front_of
 from training.paper.run import OWN_LISTS, Found
-from training.paper.study import Study, Variant
+from training.paper.study import PLAIN, PLAIN_ABLATIONS, Study, Variant
 from training.paper.table import Cell, Mean, Row, Table
 from training.presets import load_config
 
@@ -143,19 +143,30 @@ def hypervolumes(study: Study, fronts: Fronts) -> Table:
 
 
 def table_3(study: Study, fronts: Fronts, view: str) -> Table:
-    """CSMF without each of its parts: recall@50 and hypervolume, and what CSMF is ahead by."""
-    found, rows = fronts.findings, list[Row]()
-    header = [*(f"{stage} recall@50" for stage in found.stages[-2:]), "hypervolume"]
-    ours = _headline(fronts, OURS, view)
-    for variant in (Variant(OURS), *study.ablations):
-        theirs = _headline(fronts, variant.name, view)
+    """CSMF and the plain cascade without each of their parts: recall@50 and hypervolume."""
+    plain = [each for each in (PLAIN, *PLAIN_ABLATIONS) if each in study.ablations]
+    whole = [each for each in study.ablations if each not in plain[1:]]
+    groups = {"against CSMF": _ablated(fronts, view, [Variant(OURS), *whole])}
+    if plain:
+        groups["against the plain cascade"] = _ablated(fronts, view, plain)
+    stages = fronts.findings.stages[-2:]
+    measures = [*(f"{stage} recall@50" for stage in stages), "hypervolume"]
+    columns = [name for each in measures for name in (each, f"lead, {each}")]
+    return Table(f"{fronts.findings.log.name}-table3-{view}", ("variant", *columns), groups)
+
+
+def _ablated(fronts: Fronts, view: str, variants: Sequence[Variant]) -> list[Row]:
+    """One row a variant, with what the first is ahead of it by."""
+    rows, whole = list[Row](), list[Replicates]()
+    for variant in variants:
+        found = _headline(fronts, variant.name, view)
         cells: list[Cell] = []
-        for mine, other in zip(ours, theirs, strict=True):
-            lead = "" if variant.name == OURS else found.difference(mine, other)
+        for mine, other in zip(whole or found, found, strict=True):
+            lead = fronts.findings.difference(mine, other) if whole else ""
             cells += [sample_mean(other), lead]
+        whole = whole or found
         rows.append((variant.name, *cells))
-    columns = [name for each in header for name in (each, f"CSMF's lead, {each}")]
-    return Table(f"{found.log.name}-table3-{view}", ("variant", *columns), {"": rows})
+    return rows
 
 
 def _headline(fronts: Fronts, variant: str, view: str) -> list[Replicates]:

@@ -94,7 +94,7 @@ def test_models_that_share_their_items_are_joined_at_no_cost_and_their_towers_co
 
 
 def test_an_ablation_is_held_against_csmf_in_recall_and_hypervolume(findings):
-    table = rows(table_3(QUICK, Fronts(findings), "own"), "")
+    table = rows(table_3(QUICK, Fronts(findings), "own"), "against CSMF")
     click, click_lead, *_, volume, volume_lead = table["w/o AML"]
     assert click.value == pytest.approx(0.5)
     assert click_lead.estimate == pytest.approx(0.1)
