@@ -25,9 +25,9 @@ from training.evaluation.intervals import Difference
 from training.evaluation.metrics import Floats
 from training.paper.contender import ONE_LIST, WEIGHTS
 from training.paper.findings import Findings, sample_mean
-from training.paper.fronts import CORNER, Fronts, contestants
+from training.paper.fronts import CORNER, Fronts, contestants, front_of
 from training.paper.run import OWN_LISTS
-from training.paper.study import TAUGHT_MIX, Study
+from training.paper.study import PLAIN, TAUGHT_MIX, Study
 from training.paper.table import NOT_RUN, Row, Table, shown
 from training.paper.tables import OUR_FRONT, OURS, own
 
@@ -62,7 +62,7 @@ def larger_front(study: Study, fronts: Fronts) -> Verdict:
     leads = {
         each.name: lead
         for each in contestants(study, fronts.findings)
-        if each != OUR_FRONT
+        if each not in (OUR_FRONT, front_of(PLAIN.name))  # the rest are rivals
         and (lead := fronts.findings.difference(ours, fronts.volumes(each))) is not None
     }
     of = {
