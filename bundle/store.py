@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle import errors
+from bundle.attributes import AttributeColumn, attribute_files, read_attributes
 from bundle.features import FeatureSchema
 from bundle.files import (
     describe_files,
@@ -73,6 +74,7 @@ class Index:
     item_ids_N: NDArray[np.bytes_]
     item_vectors_NM: NDArray[np.float32]
     calibration_users_CM: NDArray[np.float32]
+    attributes: tuple[AttributeColumn, ...]
     golden: GoldenSet
     sha256: str
 
@@ -122,7 +124,7 @@ def seal_bundle(
 
 def index_files(directory: Path) -> list[FileEntry]:
     """The entries that index.json lists, for IndexManifest.files."""
-    return describe_files(directory, INDEX_FILES)
+    return describe_files(directory, [*INDEX_FILES, *attribute_files(directory)])
 
 
 def seal_index(directory: Path, manifest: IndexManifest) -> None:
@@ -166,6 +168,7 @@ def read_index(directory: Path, bundle: Bundle, build_id: str = "") -> Index:
             item_ids_N,
             load_array(directory / "item_vectors.npy", "f4", (count, dim)),
             load_array(directory / "calibration_users.npy", "f4", (None, dim)),
+            read_attributes(directory, {entry.path for entry in manifest.files}, count),
             golden,
             digest,
         )

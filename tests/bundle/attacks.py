@@ -59,7 +59,7 @@ class Target:
 def make_sound(root: Path) -> Target:
     """A small published release to break."""
     release = make_release(root, items=40, users=8, requests=12)
-    add_exact_index(release, BUILD)
+    add_exact_index(release, BUILD, attributes=True)
     publish(release.releases, release.run_id, BUILD)
     return Target.of(release)
 
@@ -590,6 +590,75 @@ def effort_beyond_the_number_of_cells(target: Target) -> None:
     edit(target.index / "index.json", kind="ivf", effort=effort)
 
 
+# --- attributes, resealed -----------------------------------------------------------------------
+
+
+@attack("A1", errors.InvalidFieldError)
+def two_attributes_of_one_name(target: Target) -> None:
+    edit_attributes(target, lambda listed: listed.append(dict(listed[1])))
+
+
+@attack("A1", errors.InvalidFieldError)
+def category_without_a_vocabulary(target: Target) -> None:
+    edit_attributes(target, lambda listed: listed[0].update(vocabulary=None))
+
+
+@attack("A1", errors.InvalidFieldError)
+def vocabulary_out_of_order(target: Target) -> None:
+    edit_attributes(target, lambda listed: listed[0]["vocabulary"].reverse())
+
+
+@attack("A1", errors.InvalidFieldError)
+def vocabulary_with_an_empty_entry(target: Target) -> None:
+    edit_attributes(target, lambda listed: listed[0]["vocabulary"].insert(0, ""))
+
+
+@attack("A1", errors.InvalidFieldError)
+def attribute_whose_name_leads_outside(target: Target) -> None:
+    edit_attributes(target, lambda listed: listed[1].update(name="../../price"))
+
+
+@attack("A2", errors.MissingFieldError)
+def attribute_whose_array_is_not_listed(target: Target) -> None:
+    edit_attributes(target, lambda listed: listed[1].update(name="weight"))
+
+
+@attack("A3", errors.InvalidArrayError)
+def category_stored_as_pickled_text(target: Target) -> None:
+    np.save(target.index / "attribute.brand.npy", np.array(["b"] * 40, object), allow_pickle=True)
+    reseal_index(target)
+
+
+@attack("A3", errors.InvalidArrayError)
+def number_in_single_precision(target: Target) -> None:
+    save_array(target, "attribute.price.npy", np.ones(40, np.float32))
+
+
+@attack("A4", errors.DimensionMismatchError)
+def attribute_of_fewer_rows_than_items(target: Target) -> None:
+    save_array(target, "attribute.price.npy", np.ones(39))
+
+
+@attack("A5", errors.InvalidArrayError)
+def code_beyond_the_vocabulary(target: Target) -> None:
+    save_array(target, "attribute.brand.npy", np.full(40, 100, np.int32))
+
+
+@attack("A5", errors.InvalidArrayError)
+def negative_code(target: Target) -> None:
+    save_array(target, "attribute.brand.npy", np.full(40, -1, np.int32))
+
+
+@attack("A5", errors.InvalidArrayError)
+def infinite_number(target: Target) -> None:
+    save_array(target, "attribute.price.npy", np.full(40, np.inf))
+
+
+@attack("A5", errors.InvalidArrayError)
+def flag_that_is_neither(target: Target) -> None:
+    save_array(target, "attribute.in_stock.npy", np.full(40, 2, np.int8))
+
+
 # --- CURRENT ------------------------------------------------------------------------------------
 
 
@@ -676,6 +745,13 @@ def edit_features(target: Target, change: Callable[[dict[str, Any]], object]) ->
     change(schema)
     save(target.bundle / "features.json", schema)
     reseal_bundle(target)
+
+
+def edit_attributes(target: Target, change: Callable[[list[dict[str, Any]]], object]) -> None:
+    document = load(target.index / "attributes.json")
+    change(document["attributes"])
+    save(target.index / "attributes.json", document)
+    reseal_index(target)
 
 
 def vectors_of(target: Target) -> np.ndarray:

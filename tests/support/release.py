@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from support.log import write_log
 from support.towers import embedding_table, make_tower
 
+from bundle.attributes import Attribute, AttributeColumn, write_attributes
 from bundle.features import (
     Categorical,
     CategorySequence,
@@ -83,6 +84,7 @@ def make_release(
     requests: int = 150,
     content_dim: int = 8,
     users_table: bool = True,
+    item_prefix: str = "i",
     seed: int = 0,
 ) -> Release:
     """Write `root/releases/<run_id>` and `root/log`. The last tenth of the items is cold.
@@ -90,7 +92,7 @@ def make_release(
     User features: user_id, hour, recent_items, and age when there is a users table. Item features:
     item_id, brand, price, content.
     """
-    item_ids = [f"i{number:07d}" for number in range(items)]
+    item_ids = [f"{item_prefix}{number:07d}" for number in range(items)]
     user_ids = [f"u{number:05d}" for number in range(users)]
     write_log(
         root / "log",
@@ -132,8 +134,13 @@ def write_bundle(
         )
 
 
-def add_exact_index(release: Release, build_id: str = "b1", *, golden: int = 4) -> Index:
-    """Build `index/<build_id>` by hand: flat inner product, every item, some golden queries."""
+def add_exact_index(
+    release: Release, build_id: str = "b1", *, golden: int = 4, attributes: bool = False
+) -> Index:
+    """Build `index/<build_id>` by hand: flat inner product, every item, some golden queries.
+
+    With `attributes`: brand, price and in_stock (every third is not; the first is not known).
+    """
     bundle = release.bundle
     table = pq.read_table(release.log / "items.parquet").sort_by("item_id")
     encoded = bundle.schema.encode_item(table.to_pydict(), table.num_rows)
@@ -152,8 +159,22 @@ def add_exact_index(release: Release, build_id: str = "b1", *, golden: int = 4) 
         np.save(directory / "calibration_users.npy", users_CM)
         cases = _golden_cases(bundle, records[:golden], users_CM[:golden], items_NM, ids_N)
         (directory / "golden.json").write_bytes(to_json(GoldenSet(cases=cases)))
+        if attributes:
+            write_attributes(directory, _attributes(table.to_pydict()))
         seal_index(directory, _index_manifest(bundle, build_id, items_NM, directory))
     return read_index(bundle.directory / "index" / build_id, bundle)
+
+
+def _attributes(columns: dict[str, list]) -> list[AttributeColumn]:
+    brands = sorted(set(columns["brand"]))
+    stock_N = (np.arange(len(columns["brand"])) % 3 != 0).astype(np.int8)
+    stock_N[0] = -1
+    codes_N = np.array([1 + brands.index(brand) for brand in columns["brand"]])
+    return [
+        AttributeColumn(Attribute(name="brand", type="category", vocabulary=brands), codes_N),
+        AttributeColumn(Attribute(name="price", type="number"), np.array(columns["price"])),
+        AttributeColumn(Attribute(name="in_stock", type="flag"), stock_N),
+    ]
 
 
 def user_records(release: Release) -> list[dict[str, object]]:
