@@ -19,7 +19,8 @@ from service.api.middleware import LimitBody, MeasureRetrieve
 from service.load.pool import ComputePool
 from service.parts import Parts
 from service.settings import Settings, read_settings
-from service.snapshots.releases import SnapshotHolder
+from service.snapshots.bounds import SizeBounds
+from service.snapshots.releases import Listener, SnapshotHolder, ignore
 from service.watch.telemetry import Telemetry
 from service.weights.board import Records, WeightsBoard
 from service.weights.embedded import EmbeddedStore
@@ -58,6 +59,19 @@ def open_store(settings: Settings) -> WeightsStore:
     return RedisStore(url) if url else EmbeddedStore(settings.state_dir / "weights.sqlite3")
 
 
+def open_holder(settings: Settings, on_change: Listener = ignore) -> SnapshotHolder:
+    """The pair to serve, loaded. Raises BundleError, SizeError, GoldenCheckError, RuntimeError."""
+    bounds = SizeBounds(settings.min_items, settings.max_items, settings.max_shrink)
+    return SnapshotHolder(
+        settings.releases,
+        settings.state_dir,
+        poll_s=settings.releases_poll_s,
+        bounds=bounds,
+        pin=settings.pin,
+        on_change=on_change,
+    )
+
+
 def _lifespan(
     settings: Settings, telemetry: Telemetry
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -71,9 +85,7 @@ def _lifespan(
 
 
 def _put_together(settings: Settings, telemetry: Telemetry, stack: ExitStack) -> Parts:
-    holder = SnapshotHolder(
-        settings.releases, poll_s=settings.releases_poll_s, on_load=telemetry.observe_snapshot
-    )
+    holder = open_holder(settings, telemetry.observe_snapshot)
     store = open_store(settings)
     stack.callback(store.close)
     board = WeightsBoard(

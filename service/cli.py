@@ -106,16 +106,20 @@ def _problem(settings: Settings) -> str | None:
     """Why the workers could not start, in one line."""
     # Imported late: prometheus_client reads PROMETHEUS_MULTIPROC_DIR when it is first imported.
     from bundle.errors import BundleError  # noqa: PLC0415
-    from service.app import open_store  # noqa: PLC0415
+    from bundle.store import read_current  # noqa: PLC0415
+    from service.app import open_holder, open_store  # noqa: PLC0415
+    from service.snapshots.bounds import SizeError  # noqa: PLC0415
     from service.snapshots.golden import GoldenCheckError  # noqa: PLC0415
-    from service.snapshots.releases import load_snapshot  # noqa: PLC0415
     from service.weights.store import StoreUnavailableError  # noqa: PLC0415
 
+    refused = (BundleError, SizeError, GoldenCheckError, StoreUnavailableError)
     try:
         with _listening(settings):
-            load_snapshot(settings.releases)
             open_store(settings).close()
-    except (BundleError, GoldenCheckError, StoreUnavailableError, RuntimeError, OSError) as error:
+            if not settings.pin:
+                read_current(settings.releases)  # SPEC rule C1
+            open_holder(settings)
+    except (*refused, RuntimeError, OSError) as error:
         return " ".join(str(error).split())
     return None
 

@@ -53,13 +53,28 @@ class Settings(BaseSettings):
     )
     state_dir: Path = Field(
         Path("state"),
-        description="Local folder for the weights file and the last known weights; keep it across "
-        "restarts, on a local disk.",
+        description="Local folder for the weights file and the last known weights and pair; keep it "
+        "across restarts, on a local disk.",
     )
     weights_poll_s: float = Field(
         5.0, gt=0, description="Seconds between reads of the weights store beside its signals."
     )
     releases_poll_s: float = Field(1.0, gt=0, description="Seconds between looks at CURRENT.")
+    pin: str = Field(
+        "",
+        pattern=r"^$|^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="Serve this pair, given as RUN/BUILD, whatever CURRENT names.",
+    )
+    min_items: int = Field(1, ge=1, description="A new pair with fewer items is refused.")
+    max_items: int = Field(
+        0, ge=0, description="A new pair with more items is refused; 0 means no bound."
+    )
+    max_shrink: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="A new pair that lacks a larger share of the items served now is refused.",
+    )
     serve_unknown_scenarios: bool = Field(
         False, description="Serve a scenario that has no weights with those of `default`, not 404."
     )

@@ -1,10 +1,14 @@
-"""From CURRENT to a served snapshot, at start and whenever CURRENT changes.
+"""From the pair that CURRENT names to what is served, at start and whenever CURRENT changes.
 
 Decisions
-- A pair is served only after verify → open → golden queries, asked a few times as a warm-up.
-- A new pair loads beside the old one and replaces it by one reference assignment. A pair that fails
-  changes nothing: the old one keeps serving, the log says why, and it is tried again every
+- A pair is served only once loading.py has held it against all it must be, while no other worker of
+  this machine loads.
+- A new pair loads beside the old one and replaces it by one reference assignment. A pair that is
+  refused changes nothing: the old one keeps serving, the log says why, and it is tried again every
   RETRY_S seconds (a release may still be on its way to this machine).
+- A worker that starts while CURRENT names nothing sound serves the pair that this machine served
+  last: without that, one crash during a bad release would end the whole service.
+- A pinned pair is served whatever CURRENT says, and whatever was served before.
 - CURRENT is polled: a read per second of a small file works on every file system.
 """
 
@@ -16,16 +20,23 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bundle.errors import BundleError
 from bundle.manifest import Current
 from bundle.store import read_current
-from service.snapshots.golden import check_golden
-from service.snapshots.snapshot import Snapshot, open_snapshot
+from service.snapshots.bounds import Ids, SizeBounds
+from service.snapshots.last_known import ids_of, read_last_known, write_last_known
+from service.snapshots.loading import NO_BOUNDS, load_snapshot, pinned
+from service.snapshots.refusal import Reason, reason_of
+from service.snapshots.snapshot import Snapshot
+from service.snapshots.turn import my_turn
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 30.0
-WARM_UP_ROUNDS = 3  # of all golden queries
+Listener = Callable[[Snapshot, Reason | None], None]
+
+
+def ignore(_snapshot: Snapshot, _refused: Reason | None) -> None:
+    """A listener for those who only want the snapshot."""
 
 
 class SnapshotHolder:
@@ -34,20 +45,24 @@ class SnapshotHolder:
     def __init__(
         self,
         releases: Path,
+        state_dir: Path,
         *,
         poll_s: float,
-        on_load: Callable[[Snapshot | None], None] = lambda _: None,
+        bounds: SizeBounds = NO_BOUNDS,
+        pin: str = "",
+        on_change: Listener = ignore,
     ) -> None:
-        """Load the published pair. Raises BundleError, GoldenCheckError or RuntimeError.
+        """Load a pair. Raises what is wrong with the published one if none can be served.
 
-        `on_load` hears of each new snapshot, and None for each load that failed.
+        `on_change` hears what is served and, while a newer pair is refused, the reason.
         """
-        self._releases, self._poll_s, self._on_load = releases, poll_s, on_load
+        self._releases, self._state_dir = releases, state_dir
+        self._pinned = pinned(releases, pin) if pin else None
+        self._poll_s, self._bounds, self._on_change = poll_s, bounds, on_change
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="releases", daemon=True)
-        self._failed: tuple[str, float] = ("", 0.0)  # what failed last, and when
-        self.snapshot = load_snapshot(releases)
-        on_load(self.snapshot)
+        self._failed: tuple[str, float] = ("", 0.0)  # what was refused last, and when
+        self._begin()
 
     def start(self) -> None:
         """Follow CURRENT."""
@@ -58,61 +73,74 @@ class SnapshotHolder:
         self._stopping.set()
         self._thread.join(timeout=5)
 
+    def look(self) -> None:
+        """Serve what CURRENT names, if it is new and sound."""
+        what, began = "CURRENT", time.monotonic()
+        try:
+            wanted = self._wanted()
+            if wanted == self.snapshot.current:
+                self._end_refusal()
+                return
+            what = f"{wanted.run_id}/{wanted.build_id}"
+            if not self._due(what):
+                return
+            snapshot = self._load(wanted, self.snapshot.index.ids_N)
+        except Exception as error:  # noqa: BLE001  (whatever it is, the old pair keeps serving)
+            if self._due(what):
+                self._refuse(what, error)
+            return
+        self._serve(snapshot)
+        log.info("now serving %s, loaded in %.1f s", what, time.monotonic() - began)
+
     def _follow(self) -> None:
         while not self._stopping.wait(self._poll_s):
             self.look()
 
-    def look(self) -> None:
-        """Serve what CURRENT names, if it is new and sound."""
+    def _begin(self) -> None:
+        """Serve the published pair, or else the one that was served last."""
+        known = None if self._pinned else read_last_known(self._state_dir)
+        what = "CURRENT"
         try:
-            current = read_current(self._releases)
-        except (BundleError, OSError) as error:
-            if self._due("CURRENT"):
-                self._note_failure("CURRENT", error)
-            return
-        if current == self.snapshot.current:
-            self._note_success()
-        elif self._due(_name(current)):
-            self._load(current)
+            wanted = self._wanted()
+            what = f"{wanted.run_id}/{wanted.build_id}"
+            served_N = ids_of(self._releases, known) if known and known != wanted else None
+            self._serve(self._load(wanted, served_N))
+        except Exception as error:
+            if known is None:
+                raise
+            try:
+                with my_turn(self._state_dir):
+                    self._serve(load_snapshot(self._releases, known))
+            except Exception:  # noqa: BLE001  (the published pair is the one to mend)
+                raise error from None
+            self._refuse(what, error)
 
-    def _load(self, current: Current) -> None:
-        began = time.monotonic()
-        try:
-            snapshot = load_snapshot(self._releases, current)
-        except Exception as error:  # noqa: BLE001  (whatever it is, the old pair keeps serving)
-            self._note_failure(_name(current), error)
-            return
+    def _wanted(self) -> Current:
+        return self._pinned or read_current(self._releases)
+
+    def _load(self, wanted: Current, served_ids_N: Ids | None) -> Snapshot:
+        with my_turn(self._state_dir):
+            return load_snapshot(self._releases, wanted, self._bounds, served_ids_N)
+
+    def _serve(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
-        self._note_success()
-        self._on_load(snapshot)
-        log.info("now serving %s, loaded in %.1f s", _name(current), time.monotonic() - began)
+        if not self._pinned:
+            write_last_known(self._state_dir, snapshot.current)
+        self._failed = ("", 0.0)
+        self._on_change(snapshot, None)
 
     def _due(self, what: str) -> bool:
-        """Whether to try, or to complain about, something that may have failed before."""
+        """Whether to try, or to complain about, something that may have been refused before."""
         failed, when = self._failed
         return failed != what or time.monotonic() - when >= RETRY_S
 
-    def _note_failure(self, what: str, error: Exception) -> None:
-        log.error("cannot serve %s, still serving %s: %s", what, self.snapshot.name, error)
+    def _refuse(self, what: str, error: Exception) -> None:
+        reason, served = reason_of(error), self.snapshot.name
+        log.error("cannot serve %s (%s), still serving %s: %s", what, reason, served, error)
         self._failed = (what, time.monotonic())
-        self._on_load(None)
+        self._on_change(self.snapshot, reason)
 
-    def _note_success(self) -> None:
+    def _end_refusal(self) -> None:
         if self._failed[0]:
             self._failed = ("", 0.0)
-            self._on_load(self.snapshot)
-
-
-def load_snapshot(releases: Path, current: Current | None = None) -> Snapshot:
-    """Open the published pair, answer its golden queries, and warm up.
-
-    Raises BundleError, GoldenCheckError, or RuntimeError from FAISS.
-    """
-    snapshot = open_snapshot(releases, current or read_current(releases))
-    for _ in range(WARM_UP_ROUNDS):
-        check_golden(snapshot)
-    return snapshot
-
-
-def _name(current: Current) -> str:
-    return f"{current.run_id}/{current.build_id}"
+            self._on_change(self.snapshot, None)

@@ -23,6 +23,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from service.retrieval.retriever import Retrieved
+from service.snapshots.refusal import REASONS, Reason
 from service.snapshots.snapshot import Snapshot
 from service.weights.board import Records
 from service.weights.record import DEFAULT_SCENARIO
@@ -71,7 +72,7 @@ class Telemetry:
             ["feature"],
         )
         self._define_state()
-        self._served: Snapshot | None = None
+        self._served: tuple[str, str] | None = None  # run_id, build_id
 
     def _define_state(self) -> None:
         """What a worker serves from; each gauge shows the worker that is furthest behind."""
@@ -98,10 +99,11 @@ class Telemetry:
             "livesum",
             ["run_id", "build_id"],
         )
-        self.snapshot_failed = self._gauge(
-            "csmf_snapshot_load_failed",
-            "1 while CURRENT names a pair that a worker could not load, and an older one serves.",
+        self.snapshot_refused = self._gauge(
+            "csmf_snapshot_refused",
+            "1 while a worker refuses what CURRENT names, for this reason, and serves an older pair.",
             "livemax",
+            ["reason"],
         )
 
     def observe_stages(self, seconds: dict[str, float]) -> None:
@@ -125,15 +127,15 @@ class Telemetry:
         for scenario, version in versions.items():
             self.weights_version.labels(scenario).set(version)
 
-    def observe_snapshot(self, snapshot: Snapshot | None) -> None:
-        """A snapshot is served from now on; None: a new one could not be loaded."""
-        self.snapshot_failed.set(snapshot is None)
-        if snapshot is None:
-            return
-        if self._served:
-            self.snapshot_workers.labels(self._served.run_id, self._served.build_id).set(0)
-        self.snapshot_workers.labels(snapshot.run_id, snapshot.build_id).set(1)
-        self._served = snapshot
+    def observe_snapshot(self, snapshot: Snapshot, refused: Reason | None) -> None:
+        """This snapshot is served; why a newer one is not, if that is so."""
+        for reason in REASONS:
+            self.snapshot_refused.labels(reason).set(reason == refused)
+        served = (snapshot.run_id, snapshot.build_id)
+        if self._served and self._served != served:
+            self.snapshot_workers.labels(*self._served).set(0)
+        self.snapshot_workers.labels(*served).set(1)
+        self._served = served
 
     def render(self) -> bytes:
         """The text of a scrape, over all workers."""

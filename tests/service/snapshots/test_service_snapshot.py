@@ -9,7 +9,8 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
-from support.release import add_exact_index, make_release, user_records
+from support.release import add_exact_index, user_records
+from support.waiting import within
 
 from bundle.errors import BundleError, DimensionMismatchError, NotPublishedError
 from bundle.files import describe_files, sha256
@@ -18,15 +19,6 @@ from service.retrieval.index import open_index
 from service.retrieval.retriever import Query, retrieve
 from service.snapshots.golden import GoldenCheckError
 from service.snapshots.releases import SnapshotHolder, load_snapshot
-
-
-@pytest.fixture
-def own_release(tmp_path):
-    """A published release that the test may change."""
-    made = make_release(tmp_path / "own", items=120, requests=40)
-    add_exact_index(made, "b1")
-    publish(made.releases, made.run_id, "b1")
-    return made
 
 
 def reseal(release, build_id):
@@ -41,15 +33,6 @@ def reseal(release, build_id):
     current = json.loads((release.releases / "CURRENT").read_text())
     current["index_sha256"] = sha256(index / "index.json")
     (release.releases / "CURRENT").write_text(json.dumps(current))
-
-
-def within(seconds, holds):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if holds():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def test_a_newly_published_index_is_served_without_a_failed_or_mixed_answer(
@@ -77,18 +60,26 @@ def test_a_newly_published_index_is_served_without_a_failed_or_mixed_answer(
     assert 'csmf_snapshot_workers{build_id="b2",run_id="tiny"} 1.0' in client.get("/metrics").text
 
 
-def test_publishing_the_older_pair_again_is_a_rollback(own_release):
+def test_publishing_the_older_pair_again_is_a_rollback(own_release, tmp_path):
     add_exact_index(own_release, "b2")
-    holder = SnapshotHolder(own_release.releases, poll_s=60)
+    holder = SnapshotHolder(own_release.releases, tmp_path, poll_s=60)
     for build_id in ("b2", "b1"):
         publish(own_release.releases, own_release.run_id, build_id)
         holder.look()
         assert holder.snapshot.build_id == build_id
 
 
-@pytest.mark.parametrize("damage", ["truncated", "missing", "CURRENT is no JSON", "no CURRENT"])
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ("truncated", "malformed"),
+        ("missing", "missing"),
+        ("CURRENT is no JSON", "malformed"),
+        ("no CURRENT", "missing"),
+    ],
+)
 def test_a_pair_that_cannot_be_loaded_changes_nothing_but_the_log_and_a_gauge(
-    open_client, own_release, damage, caplog
+    open_client, own_release, damage, reason, caplog
 ):
     client = open_client(releases=own_release.releases, releases_poll_s=0.02)
     add_exact_index(own_release, "b2")
@@ -107,7 +98,7 @@ def test_a_pair_that_cannot_be_loaded_changes_nothing_but_the_log_and_a_gauge(
         current.write_text("{")
     else:
         current.unlink()
-    failed = "csmf_snapshot_load_failed 1.0"
+    failed = f'csmf_snapshot_refused{{reason="{reason}"}} 1.0'
     assert within(5, lambda: failed in client.get("/metrics").text)
     assert client.get("/readyz").json()["build_id"] == "b1"
     assert client.post("/retrieve", json={"user": {}}).status_code == 200
