@@ -126,14 +126,19 @@ def read_attributes(
 
 def _read_column(directory: Path, attribute: Attribute, rows: int) -> AttributeColumn:
     values_N = load_array(directory / attribute.file, DTYPES[attribute.type], (rows,))
-    wrong_N = {
-        "category": lambda: (values_N < 0) | (values_N > len(attribute.vocabulary or ())),
-        "number": lambda: np.isinf(values_N),
-        "flag": lambda: (values_N < -1) | (values_N > 1),
-    }[attribute.type]()
+    wrong_N = _outside(attribute, values_N)
     if wrong_N.any():
         row = int(np.flatnonzero(wrong_N)[0])
         raise errors.InvalidArrayError(
             attribute.file, f"row {row}", expected=f"a {attribute.type}", found=str(values_N[row])
         )
     return AttributeColumn(attribute, values_N)
+
+
+def _outside(attribute: Attribute, values_N: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where an array holds what its type has no meaning for."""
+    if attribute.type == "number":
+        return np.isinf(values_N)
+    least, most = (0, len(attribute.vocabulary or ())) if attribute.type == "category" else (-1, 1)
+    outside_N: NDArray[np.bool_] = (values_N < least) | (values_N > most)
+    return outside_N

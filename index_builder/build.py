@@ -24,12 +24,14 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from bundle.attributes import write_attributes
 from bundle.effort import EffortMap
 from bundle.files import sha256, to_json
 from bundle.manifest import IndexManifest, VectorFacts
 from bundle.scoring import scale_query
 from bundle.segments import Segments
 from bundle.store import Bundle, index_files, read_bundle, seal_index, staged_index
+from index_builder.attributes import read_attributes
 from index_builder.calibrate import Target, calibrate
 from index_builder.cells import BLOCK, InvertedFile, fill_cells, train_centroids, whitening
 from index_builder.encode import encode_items, encode_users
@@ -78,6 +80,7 @@ def build_index(release: Path, log: Path, settings: BuildSettings) -> BuildRepor
     with staged_index(inputs.bundle, build_id) as staging:
         items_NM, unknown = _write_vectors(inputs, staging, phases)
         users_BM = _write_users(inputs, items_NM, staging)
+        write_attributes(staging, read_attributes(inputs.catalogue, settings.attributes))
         inverted, effort = None, None
         if len(items_NM) >= settings.exact_below:
             inverted = _cluster(inputs, items_NM, settings, phases)

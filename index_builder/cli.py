@@ -49,6 +49,7 @@ def _run(arguments: argparse.Namespace) -> int:
         exact_below=arguments.exact_below,
         users=arguments.users,
         seed=arguments.seed,
+        attributes=arguments.attributes,
     )
     build_id = arguments.rollback
     try:
@@ -159,8 +160,19 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULTS.seed,
         help="of k-means and of the users drawn (%(default)s)",
     )
+    add(
+        "--attributes",
+        type=_names,
+        default=DEFAULTS.attributes,
+        metavar="NAME,NAME",
+        help="columns of items.parquet that requests may filter by (default: none)",
+    )
     add("--threads", type=_positive, help="cores to use (default: all)")
     return parser
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _share(text: str) -> float:

@@ -14,3 +14,4 @@ class BuildSettings:
     exact_below: int = 20_000
     users: int = 512
     seed: int = 0
+    attributes: tuple[str, ...] = ()

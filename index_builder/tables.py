@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,10 @@ from index_builder.errors import InputError
 BATCH_ROWS = 8192
 LONGEST_ID = 512  # bytes; every id takes as much room as the longest
 ITEMS, REQUESTS, USERS = "items.parquet", "requests.parquet", "users.parquet"
+SAME_COLUMNS = (
+    "the bundle's features.json asks for it: use a log with the columns of the one it was trained "
+    "on"
+)
 Columns = dict[str, Any]
 Record = dict[str, object]
 
@@ -58,7 +62,7 @@ def open_catalogue(log: Path, schema: FeatureSchema) -> Catalogue:
     path = log / ITEMS
     features = tuple(feature.name for feature in schema.item)
     file = _open(path)
-    _require_columns(file, ITEMS, ["item_id", *features])
+    require_columns(file, ITEMS, ["item_id", *features])
     parts = [np.empty(0, "S1"), *_id_batches(file)]
     ids_N = np.concatenate(parts)
     if not len(ids_N):
@@ -78,7 +82,7 @@ def sample_users(
     A record holds the user features present, as a client of the service would send them.
     """
     file = _open(log / REQUESTS)
-    _require_columns(file, REQUESTS, ["user_id"])
+    require_columns(file, REQUESTS, ["user_id"])
     names = [feature.name for feature in schema.user]
     own = [name for name in names if name in file.schema_arrow.names]
     rows = _draw_rows(file.metadata.num_rows, count, seed)
@@ -114,7 +118,10 @@ def _open(path: Path) -> pq.ParquetFile:
         ) from None
 
 
-def _require_columns(file: pq.ParquetFile, name: str, columns: list[str]) -> None:
+def require_columns(
+    file: pq.ParquetFile, name: str, columns: Sequence[str], remedy: str = SAME_COLUMNS
+) -> None:
+    """Refuse a table that lacks a column. Raises InputError."""
     present = file.schema_arrow.names
     for column in columns:
         if column not in present:
@@ -122,8 +129,7 @@ def _require_columns(file: pq.ParquetFile, name: str, columns: list[str]) -> Non
                 name,
                 f"column {column!r}",
                 found=f"not among {present}",
-                remedy="the bundle's features.json asks for it: use a log with the columns of the "
-                "one it was trained on",
+                remedy=remedy,
             )
 
 
@@ -199,11 +205,10 @@ def _user_features(path: Path, names: list[str], user_ids: list[str]) -> dict[st
             REQUESTS,
             f"column {names[0]!r}",
             found=f"missing, and there is no {USERS}",
-            remedy="the bundle's features.json asks for it: use a log with the columns of the one "
-            "it was trained on",
+            remedy=SAME_COLUMNS,
         )
     file = _open(path)
-    _require_columns(file, USERS, ["user_id", *names])
+    require_columns(file, USERS, ["user_id", *names])
     wanted = pa.array(sorted(set(user_ids)))
     known: dict[str, Record] = {}
     for batch in file.iter_batches(65_536, columns=["user_id", *names]):
