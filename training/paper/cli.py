@@ -34,7 +34,6 @@ from training.paper.tune import (
     write_choices,
 )
 
-TUNED_ON = "dense"  # whose choice serves logs that are not tuned on
 logger = logging.getLogger("training")
 
 
@@ -126,16 +125,17 @@ def _run_part(
 def _tuned(
     study: Study, log: StudyLog, work: Path, arguments: argparse.Namespace
 ) -> dict[str, object]:
-    """The choice for this log; made now where the study tunes and it has not been made."""
+    """The choice for this log; made now where its own trials choose and have not been made."""
     choices = read_choices(arguments.out)
-    if study.trials > 1 and log.tuned and log.name not in choices:
+    own = log.tuned_on == log.name
+    if study.trials > 1 and own and log.name not in choices:
         tuned = trial_variants(study.methods, study.trials)
         trials = [trial for _, each in tuned for trial in each]
         runs = [_run(work, log, trial, seed, ()) for trial in trials for seed in range(SEEDS)]
         run_all(runs, arguments.jobs, f"{log.title}, tuning")
         choices[log.name] = choose(tuned, partial(_trials_found, work))
         write_choices(arguments.out, choices)
-    return dict(choices.get(log.name if log.tuned else TUNED_ON, {}))
+    return dict(choices.get(log.tuned_on or "", {}))
 
 
 def _trials_found(work: Path, trial: Variant) -> list[Found]:
