@@ -15,7 +15,8 @@ from fastapi_offline import FastAPIOffline
 
 from service.api import health, retrieve, weights
 from service.api.errors import install_handlers
-from service.api.middleware import LimitBody, MeasureRetrieve
+from service.api.middleware import CloseWhenDraining, LimitBody, MeasureRetrieve
+from service.load.drain import Drain
 from service.load.pool import ComputePool
 from service.parts import Parts
 from service.settings import Settings, read_settings
@@ -37,16 +38,17 @@ while it serves. Every refusal has the body `{"error": {code, field, value, expe
 def create_app(settings: Settings | None = None) -> FastAPI:
     """An ASGI app; its parts are loaded when it starts, and it fails to start without a pair."""
     settings = settings or read_settings()
-    telemetry = Telemetry()
+    telemetry, drain = Telemetry(), Drain()
     app = FastAPIOffline(
         redoc_url=None,
         title="CSMF retrieval",
         description=DESCRIPTION,
         version="1",
-        lifespan=_lifespan(settings, telemetry),
+        lifespan=_lifespan(settings, telemetry, drain),
     )
     app.add_middleware(LimitBody, max_bytes=settings.max_body_bytes)
     app.add_middleware(MeasureRetrieve, telemetry=telemetry)
+    app.add_middleware(CloseWhenDraining, drain=drain)
     install_handlers(app)
     for api in (retrieve, weights, health):
         app.include_router(api.router)
@@ -73,18 +75,21 @@ def open_holder(settings: Settings, on_change: Listener = ignore) -> SnapshotHol
 
 
 def _lifespan(
-    settings: Settings, telemetry: Telemetry
+    settings: Settings, telemetry: Telemetry, drain: Drain
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with ExitStack() as stack:
-            app.state.parts = _put_together(settings, telemetry, stack)
+            app.state.parts = _put_together(settings, telemetry, drain, stack)
+            drain.take_sigterm(settings.drain_delay_s)
             yield
 
     return lifespan
 
 
-def _put_together(settings: Settings, telemetry: Telemetry, stack: ExitStack) -> Parts:
+def _put_together(
+    settings: Settings, telemetry: Telemetry, drain: Drain, stack: ExitStack
+) -> Parts:
     holder = open_holder(settings, telemetry.observe_snapshot)
     store = open_store(settings)
     stack.callback(store.close)
@@ -101,7 +106,7 @@ def _put_together(settings: Settings, telemetry: Telemetry, stack: ExitStack) ->
     holder.start()
     stack.callback(holder.stop)
     log.info("serving %s with %s scenarios", holder.snapshot.name, len(board.records))
-    return Parts(settings, telemetry, holder, store, board, pool)
+    return Parts(settings, telemetry, holder, store, board, pool, drain)
 
 
 class _OnRefresh:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from service.load.drain import Drain
 from service.load.pool import ComputePool
 from service.settings import Settings
 from service.snapshots.releases import SnapshotHolder
@@ -24,6 +25,7 @@ class Parts:
     store: WeightsStore
     board: WeightsBoard
     pool: ComputePool
+    drain: Drain
 
 
 def parts_of(request: Request) -> Parts:

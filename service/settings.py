@@ -53,8 +53,8 @@ class Settings(BaseSettings):
     )
     state_dir: Path = Field(
         Path("state"),
-        description="Local folder for the weights file and the last known weights and pair; keep it "
-        "across restarts, on a local disk.",
+        description="Local folder for the weights file and the last known weights and pair; keep "
+        "it across restarts, on a local disk.",
     )
     weights_poll_s: float = Field(
         5.0, gt=0, description="Seconds between reads of the weights store beside its signals."
@@ -84,9 +84,12 @@ class Settings(BaseSettings):
     )
     max_exclude: int = Field(1000, ge=0, description="Most item ids a request may exclude.")
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
-    drain_s: int = Field(
-        10, ge=0, description="Seconds that open requests get to finish after SIGTERM."
+    drain_delay_s: float = Field(
+        0,
+        ge=0,
+        description="Seconds after SIGTERM in which only /readyz says no: balancers notice.",
     )
+    drain_s: int = Field(10, ge=0, description="Seconds that open requests then get to finish.")
     log_level: str = Field(
         "info",
         pattern="^(debug|info|warning|error)$",

@@ -1,7 +1,8 @@
 """Liveness, readiness and metrics.
 
-A worker listens only once its snapshot is loaded and warm, so a worker that answers is ready; a
-store of weights that is away does not change that, because the last known weights serve.
+A worker listens only once its snapshot is loaded and warm, so a worker that answers is ready until
+it is told to leave; a store of weights that is away does not change that, because the last known
+weights serve.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from service.api.errors import ApiError
 from service.parts import Parts, parts_of
 from service.watch.telemetry import CONTENT_TYPE
 
@@ -24,7 +26,9 @@ async def livez() -> dict[str, str]:
 
 @router.get("/readyz")
 async def readyz(parts: Annotated[Parts, Depends(parts_of)]) -> dict[str, str]:
-    """The process serves this pair of bundle and index."""
+    """The process serves this pair of bundle and index, and is not about to leave."""
+    if parts.drain.draining:
+        raise ApiError(503, "shutting_down", "", None, "another instance: this one is leaving")
     snapshot = parts.holder.snapshot
     return {"status": "ready", "run_id": snapshot.run_id, "build_id": snapshot.build_id}
 

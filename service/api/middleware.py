@@ -1,4 +1,5 @@
-"""What happens around every request: bodies are bounded, and /retrieve is counted and timed.
+"""What happens around every request: bodies are bounded, /retrieve is counted and timed, and a
+worker that leaves closes each connection it has answered on.
 
 Plain ASGI callables: Starlette's middleware base class would cost more than the tower.
 """
@@ -7,10 +8,11 @@ from __future__ import annotations
 
 import time
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.load.drain import Drain
 from service.watch.telemetry import Telemetry
 
 NO_SCENARIO = "-"  # requests refused before their scenario was known
@@ -66,3 +68,20 @@ class MeasureRetrieve:
             scenario = scope.get("state", {}).get("scenario", NO_SCENARIO)
             self._telemetry.requests.labels(scenario, status).inc()
             self._telemetry.request_seconds.observe(time.perf_counter() - began)
+
+
+class CloseWhenDraining:
+    """ASGI middleware: once the worker is leaving, an answer is the last of its connection."""
+
+    def __init__(self, app: ASGIApp, drain: Drain) -> None:
+        self._app, self._drain = app, drain
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; say `Connection: close` if this worker is leaving."""
+
+        async def closing(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._drain.draining:
+                MutableHeaders(scope=message)["connection"] = "close"
+            await send(message)
+
+        await self._app(scope, receive, closing)
