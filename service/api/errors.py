@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 
 from bundle.features import FeatureError
 from bundle.weights import WeightsError
+from service.weights.changes import ChangeError, NoScheduleError
 from service.weights.record import WeightsRecord
 from service.weights.scenarios import UnknownScenarioError
 from service.weights.store import (
@@ -29,6 +30,7 @@ from service.weights.store import (
     UnknownVersionError,
     VersionConflictError,
 )
+from service.weights.variants import UnknownVariantError
 
 log = logging.getLogger(__name__)
 
@@ -115,13 +117,16 @@ OWN_ERRORS = (
     WeightsError,
     UnknownScenarioError,
     UnknownVersionError,
+    UnknownVariantError,
+    NoScheduleError,
+    ChangeError,
     VersionConflictError,
     StoreUnavailableError,
     OverloadedError,
 )
 
 
-def _refusal(error: Exception) -> ApiError:  # noqa: PLR0911 - one return per kind of error
+def _refusal(error: Exception) -> ApiError:
     """Status and fields of each error of our own; anything else is a fault, answered without."""
     match error:
         case ApiError():
@@ -134,9 +139,26 @@ def _refusal(error: Exception) -> ApiError:  # noqa: PLR0911 - one return per ki
         case UnknownScenarioError(scenario=name, existing=names):
             expected = "one of " + ", ".join(names)
             return ApiError(404, "unknown_scenario", "scenario", name, expected)
+        case OverloadedError():
+            return ApiError(503, "overloaded", "", str(error), "fewer requests at once")
+        case _:  # Starlette raises it again after answering, so it is logged with its traceback
+            fault = ApiError(500, "internal", "", None, "no fault of the service; see its log")
+            return _refused_change(error) or fault
+
+
+def _refused_change(error: Exception) -> ApiError | None:  # noqa: PLR0911 - one return per kind
+    """What only the operators' routes raise."""
+    match error:
+        case ChangeError(field=field, value=value, expected=expected):
+            return ApiError(422, "invalid_value", field, value, expected)
         case UnknownVersionError(version=version, newest=newest):
             expected = f"a version from 1 to {newest}" if newest else "a scenario that was set"
             return ApiError(404, "unknown_version", "to_version", version, expected)
+        case UnknownVariantError(variant=name, existing=names):
+            expected = "one of " + ", ".join(names) if names else "a scenario with variants"
+            return ApiError(404, "unknown_variant", "variant", name, expected)
+        case NoScheduleError():
+            return ApiError(404, "no_schedule", "schedule", None, "a scenario with a schedule")
         case VersionConflictError(expected=version, current=current):
             found = f"{current.version if current else 0}, the scenario's version"
             return ApiError(
@@ -146,10 +168,8 @@ def _refusal(error: Exception) -> ApiError:  # noqa: PLR0911 - one return per ki
             log.warning("weights store: %s", error)
             expected = "a weights store that answers; weights in force are unchanged, try again"
             return ApiError(503, "store_unavailable", "", "no answer", expected)
-        case OverloadedError():
-            return ApiError(503, "overloaded", "", str(error), "fewer requests at once")
-        case _:  # Starlette raises it again after answering, so it is logged with its traceback
-            return ApiError(500, "internal", "", None, "no fault of the service; see its log")
+        case _:
+            return None
 
 
 def _invalid(error: RequestValidationError) -> ApiError:

@@ -10,6 +10,7 @@ Decisions
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import orjson
@@ -54,6 +55,8 @@ def _weights(body: RetrieveRequest, snapshot: Snapshot, parts: Parts) -> InForce
         parts.board.records,
         snapshot,
         body.scenario,
+        body.user.get("user_id"),
+        datetime.now(UTC),
         serve_unknown=parts.settings.serve_unknown_scenarios,
     )
     if body.weights is None:
@@ -105,6 +108,10 @@ def _columns(
         "weights_version": weights.version,
         "timings_ms": {stage: round(1e3 * spent, 3) for stage, spent in seconds.items()},
     }
+    if weights.record and weights.record.variants:
+        columns["variant"] = weights.variant
+    if weights.record and weights.record.schedule:
+        columns["scheduled"] = weights.scheduled
     if found.objective_scores is not None:
         columns["objective_scores"] = found.objective_scores
     if found.unknown_features or found.unknown_categories:

@@ -11,29 +11,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
 from bundle.weights import ObjectiveWeights
-from service.api.schemas import (
-    ErrorBody,
+from service.api.schemas import ErrorBody
+from service.api.weights_schemas import (
     History,
     RollBack,
     ScenarioList,
     ScenarioWeights,
+    ScheduleWeights,
     SetWeights,
+    ShownSchedule,
+    ShownVariant,
+    Signed,
+    SplitTraffic,
     WeightsChange,
 )
 from service.parts import Parts, parts_of
-from service.weights import scenarios
+from service.weights import changes, scenarios, variants
+from service.weights.changes import Change
 from service.weights.record import (
     DEFAULT_SCENARIO,
     LARGEST_VERSION,
     ScenarioName,
+    VariantName,
     WeightsRecord,
 )
-from service.weights.store import Change, roll_back, set_weights
 
 
 def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -70,19 +77,65 @@ def get_weights(name: ScenarioName, parts: UsedParts) -> ScenarioWeights:
 @router.put("/{name}/weights", responses=CHANGE_REFUSALS)
 def put_weights(name: ScenarioName, body: SetWeights, parts: UsedParts) -> WeightsChange:
     """Set a scenario's weights; a scenario that does not exist yet is created."""
-    weights = _checked(body.weights, parts).as_dict()
-    return _changed(set_weights(parts.store, _change(name, body), weights), parts)
+    weights = _checked(body.weights, parts)
+    change = _signed(name, body, parts.board.records.get(name))
+    return _changed(changes.set_weights(parts.store, change, weights), parts)
 
 
 @router.post("/{name}/weights/rollback", responses=CHANGE_REFUSALS)
 def post_rollback(name: ScenarioName, body: RollBack, parts: UsedParts) -> WeightsChange:
-    """Make the weights of an older version the next version."""
+    """Make an older version the next one: its weights, its variants and its schedule."""
 
-    def check(weights: Mapping[str, float]) -> None:
-        _checked(weights, parts)
+    def check(record: WeightsRecord) -> None:
+        for weights in record.all_weights():
+            _checked(weights, parts)
 
-    change = _change(name, body)
-    return _changed(roll_back(parts.store, change, body.to_version, check=check), parts)
+    change = _signed(name, body)
+    return _changed(changes.roll_back(parts.store, change, body.to_version, check=check), parts)
+
+
+@router.put("/{name}/variants/{variant}", responses=CHANGE_REFUSALS)
+def put_variant(
+    name: ScenarioName, variant: VariantName, body: SplitTraffic, parts: UsedParts
+) -> WeightsChange:
+    """Serve a share of the users with other weights; only users that must move do."""
+    weights = None if body.weights is None else _checked(body.weights, parts)
+    change = _signed(name, body, _in_force(name, parts))
+    return _changed(variants.split(parts.store, change, variant, body.share, weights), parts)
+
+
+@router.post("/{name}/variants/{variant}/end", responses=CHANGE_REFUSALS)
+def end_variant(
+    name: ScenarioName, variant: VariantName, body: Signed, parts: UsedParts
+) -> WeightsChange:
+    """Serve a variant's users with the scenario's own weights again."""
+    change = _signed(name, body, _in_force(name, parts))
+    return _changed(variants.end_variant(parts.store, change, variant), parts)
+
+
+@router.post("/{name}/variants/{variant}/promote", responses=CHANGE_REFUSALS)
+def promote_variant(
+    name: ScenarioName, variant: VariantName, body: Signed, parts: UsedParts
+) -> WeightsChange:
+    """Make a variant's weights the scenario's own, and end the variant."""
+    change = _signed(name, body, _in_force(name, parts))
+    return _changed(variants.promote(parts.store, change, variant), parts)
+
+
+@router.put("/{name}/schedule", responses=CHANGE_REFUSALS)
+def put_schedule(name: ScenarioName, body: ScheduleWeights, parts: UsedParts) -> WeightsChange:
+    """Put other weights in force for a time; the return needs nobody."""
+    weights = _checked(body.weights, parts)
+    change = _signed(name, body, _in_force(name, parts))
+    record = changes.schedule(parts.store, change, weights, body.from_, body.until)
+    return _changed(record, parts)
+
+
+@router.post("/{name}/schedule/cancel", responses=CHANGE_REFUSALS)
+def cancel_schedule(name: ScenarioName, body: Signed, parts: UsedParts) -> WeightsChange:
+    """Drop the schedule, begun or not."""
+    change = _signed(name, body, _in_force(name, parts))
+    return _changed(changes.cancel(parts.store, change), parts)
 
 
 @router.get("/{name}/weights/history", responses=_refusals(404, 422, 503))
@@ -99,13 +152,19 @@ def get_history(
     return History(records=parts.store.history(name, limit, before))
 
 
-def _checked(weights: Mapping[str, float], parts: Parts) -> ObjectiveWeights:
+def _checked(weights: Mapping[str, float], parts: Parts) -> dict[str, float]:
     stages = parts.holder.snapshot.segments.names
-    return ObjectiveWeights.parse(dict(weights), stages)
+    return ObjectiveWeights.parse(dict(weights), stages).as_dict()
 
 
-def _change(name: str, body: SetWeights | RollBack) -> Change:
-    return Change(name, body.author, body.reason, body.expected_version)
+def _in_force(name: str, parts: Parts) -> WeightsRecord:
+    """The newest record, the store's or the last known. Raises UnknownScenarioError."""
+    parts.board.refresh()
+    return scenarios.get_record(parts.board.records, parts.holder.snapshot, name)
+
+
+def _signed(name: str, body: Signed, in_force: WeightsRecord | None = None) -> Change:
+    return Change(name, body.author, body.reason, body.expected_version, in_force)
 
 
 def _changed(record: WeightsRecord, parts: Parts) -> WeightsChange:
@@ -119,6 +178,27 @@ def _changed(record: WeightsRecord, parts: Parts) -> WeightsChange:
 
 
 def _shown(record: WeightsRecord, parts: Parts) -> ScenarioWeights:
-    weights = scenarios.fitting(record.weights, parts.holder.snapshot)
-    scales = scenarios.scales(weights) if weights else None
-    return ScenarioWeights(**record.model_dump(), scales=scales)
+    planned, shown_schedule = record.schedule, None
+    if planned:
+        state = planned.state(datetime.now(UTC))
+        fields = {**planned.model_dump(), **_scaled(planned.weights, parts), "state": state}
+        shown_schedule = ShownSchedule.model_validate(fields)
+    return ScenarioWeights(
+        **_scaled(record.weights, parts),
+        scenario=record.scenario,
+        version=record.version,
+        author=record.author,
+        reason=record.reason,
+        time=record.time,
+        variants={
+            name: ShownVariant(**_scaled(variant.weights, parts), share=variant.share)
+            for name, variant in record.variants.items()
+        },
+        schedule=shown_schedule,
+    )
+
+
+def _scaled(weights: Mapping[str, float], parts: Parts) -> dict[str, Any]:
+    """Fields of a Scaled."""
+    fitted = scenarios.fitting(weights, parts.holder.snapshot)
+    return {"weights": dict(weights), "scales": scenarios.scales(fitted) if fitted else None}

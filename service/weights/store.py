@@ -1,22 +1,18 @@
-"""What a weights store must do, and the two changes operators make through it.
+"""What a weights store must do.
 
 Decisions
-- A store has one write, `append`: atomically add the next version of a scenario. Compare-and-set,
-  set and rollback are all built on it here, so that both stores behave alike.
+- A store has one write, `append`: atomically add the next version of a scenario. Every change that
+  operators make is built on it in changes.py, so that both stores behave alike.
 - History is append-only; the newest entry is the current record.
 - A record that another program spoilt is left out and reported; the other scenarios go on.
 - A store only blocks threads, never the event loop: requests read the board, not the store.
-
-Use: `set_weights(store, Change("feed", author, reason), weights)`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Protocol
 
@@ -25,8 +21,6 @@ from pydantic import ValidationError
 from service.weights.record import WeightsRecord
 
 log = logging.getLogger(__name__)
-
-APPEND_ATTEMPTS = 20  # an unconditional set that loses this many races in a row gives up
 
 
 class StoreUnavailableError(Exception):
@@ -76,61 +70,6 @@ class WeightsStore(Protocol):
         """Release connections."""
 
 
-@dataclass(frozen=True)
-class Change:
-    """Who changes a scenario and why; with `expected_version`, only if it is still there."""
-
-    scenario: str
-    author: str
-    reason: str
-    expected_version: int | None = None
-
-
-def set_weights(store: WeightsStore, change: Change, weights: dict[str, float]) -> WeightsRecord:
-    """Make `weights` the scenario's next version. Raises VersionConflictError."""
-    for attempt in range(APPEND_ATTEMPTS):
-        newest = _newest(store, change.scenario)
-        version = newest.version if newest else 0
-        if change.expected_version not in (None, version):
-            raise VersionConflictError(change.expected_version, newest)
-        record = WeightsRecord(
-            scenario=change.scenario,
-            version=version + 1,
-            weights=weights,
-            author=change.author,
-            reason=change.reason,
-            time=datetime.now(UTC),
-        )
-        try:
-            store.append(record)
-        except VersionConflictError:
-            if change.expected_version is not None or attempt == APPEND_ATTEMPTS - 1:
-                raise
-        else:
-            return record
-    raise AssertionError("unreachable: the last attempt returns or raises")
-
-
-def roll_back(
-    store: WeightsStore,
-    change: Change,
-    to_version: int,
-    *,
-    check: Callable[[Mapping[str, float]], None] = lambda _: None,
-) -> WeightsRecord:
-    """Make the weights of an older version the next one; history keeps both.
-
-    `check` may raise if those weights cannot be served any more. Raises UnknownVersionError and
-    VersionConflictError.
-    """
-    found = store.history(change.scenario, limit=1, before=to_version + 1)
-    if not found or found[0].version != to_version:
-        newest = _newest(store, change.scenario)
-        raise UnknownVersionError(to_version, newest.version if newest else 0)
-    check(found[0].weights)
-    return set_weights(store, change, found[0].weights)
-
-
 def read_records(texts: Mapping[str, str]) -> dict[str, WeightsRecord]:
     """Stored records by scenario, without those that are not records."""
     records = {}
@@ -153,7 +92,3 @@ def read_record(text: str) -> WeightsRecord:
         return WeightsRecord.model_validate_json(text)
     except ValidationError as error:
         raise StoreUnavailableError(f"not a weights record: {text[:200]!r}") from error
-
-
-def _newest(store: WeightsStore, scenario: str) -> WeightsRecord | None:
-    return next(iter(store.history(scenario, limit=1)), None)

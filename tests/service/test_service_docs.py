@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service import cli
-from service.api import schemas
+from service.api import schemas, weights_schemas
 from service.app import create_app
 from service.operators import cli as ops
 from service.settings import Settings, describe_settings, unknown_variables, variable
@@ -91,10 +91,21 @@ def test_every_command_in_the_runbook_parses():
         ops._parser().parse_args(words)
 
 
-@pytest.mark.parametrize("model", [schemas.RetrieveRequest, schemas.SetWeights, schemas.RollBack])
+@pytest.mark.parametrize(
+    "model",
+    [
+        schemas.RetrieveRequest,
+        weights_schemas.SetWeights,
+        weights_schemas.RollBack,
+        weights_schemas.SplitTraffic,
+        weights_schemas.ScheduleWeights,
+        weights_schemas.Signed,
+        weights_schemas.PreviewRequest,
+    ],
+)
 def test_the_examples_of_the_interactive_page_are_valid(model):
     (example,) = model.model_json_schema()["examples"]
-    assert model.model_validate(example).model_dump(exclude_unset=True) == example
+    assert model.model_validate(example).model_dump(mode="json", exclude_unset=True) == example
 
 
 def test_only_unknown_variables_with_the_prefix_are_reported():

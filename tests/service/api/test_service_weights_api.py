@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from service.weights.store import Change, set_weights
+from service.weights.changes import Change, set_weights
 
 PAPER = {"exposure": 1.0, "click": 1.8, "conversion": 1.2}
 CLICKS = {"exposure": 0.0, "click": 1.0, "conversion": 0.0}

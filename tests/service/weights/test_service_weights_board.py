@@ -6,9 +6,9 @@ import time
 import pytest
 
 from service.weights.board import WeightsBoard
+from service.weights.changes import Change, set_weights
 from service.weights.embedded import EmbeddedStore
 from service.weights.redis_store import RedisStore
-from service.weights.store import Change, set_weights
 
 WEIGHTS = {"exposure": 1.0, "click": 1.8, "conversion": 1.2}
 CHANGE = Change("feed", "ana", "more clicks")

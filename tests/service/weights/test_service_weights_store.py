@@ -6,15 +6,13 @@ import time
 
 import pytest
 
+from service.weights.changes import Change, roll_back, set_weights
 from service.weights.embedded import EmbeddedStore
 from service.weights.redis_store import RedisStore
 from service.weights.store import (
-    Change,
     StoreUnavailableError,
     UnknownVersionError,
     VersionConflictError,
-    roll_back,
-    set_weights,
 )
 
 BALANCED = {"exposure": 1.0, "click": 1.8, "conversion": 1.2}

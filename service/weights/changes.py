@@ -1,0 +1,169 @@
+"""The changes that operators make: each reads the newest record and appends the next version.
+
+Decisions
+- A change keeps what it does not name: setting weights leaves variants and schedule as they are, a
+  new share leaves weights and all other users where they are. A rollback alone names everything.
+- Every change is one edit, a function from the record before to the fields that differ, and
+  `amend` makes it a version: by compare-and-set with `expected_version`, else tried again on
+  whatever came in between.
+- What is in force although the store has no record of it (the bundle's default, or what a store
+  lost) is the record before, if the caller names it.
+- A schedule without end has, once it began, the place of the scenario's weights. Weights set after
+  that replace it: they would have no effect otherwise.
+
+Use: `set_weights(store, Change("feed", author, reason), weights)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from service.weights.record import Schedule, WeightsRecord
+from service.weights.store import UnknownVersionError, VersionConflictError, WeightsStore
+
+APPEND_ATTEMPTS = 20  # an unconditional change that loses this many races in a row gives up
+
+Weights = dict[str, float]
+Edit = Callable[[WeightsRecord | None, datetime], Mapping[str, object]]
+
+
+class ChangeError(ValueError):
+    """A change that makes no sense here: which field, its value, what was expected."""
+
+    def __init__(self, field: str, value: object, expected: str) -> None:
+        self.field, self.value, self.expected = field, value, expected
+        super().__init__(f"{field}: expected {expected}, got {value!r}")
+
+
+class NoScheduleError(Exception):
+    """The scenario has no schedule that could be cancelled."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """Who changes a scenario and why; with `expected_version`, only if it is still there."""
+
+    scenario: str
+    author: str
+    reason: str
+    expected_version: int | None = None
+    in_force: WeightsRecord | None = None  # kept, where the store has no record
+
+
+def set_weights(store: WeightsStore, change: Change, weights: Weights) -> WeightsRecord:
+    """Make `weights` the scenario's own."""
+    return amend(store, change, lambda before, now: own_weights(before, weights, now))
+
+
+def schedule(
+    store: WeightsStore,
+    change: Change,
+    weights: Weights,
+    begin: datetime | None = None,
+    end: datetime | None = None,
+) -> WeightsRecord:
+    """Put other weights in force from `begin` (or now) to `end` (or for good)."""
+
+    def edit(before: WeightsRecord | None, now: datetime) -> Mapping[str, object]:
+        existing(before, change)
+        if end and end <= max(begin or now, now):
+            latest = max(begin or now, now).isoformat(timespec="seconds")
+            raise ChangeError("until", end.isoformat(), f"a time after {latest}")
+        return {"schedule": Schedule.model_validate(_times(begin or now, end, weights))}
+
+    return amend(store, change, edit)
+
+
+def cancel(store: WeightsStore, change: Change) -> WeightsRecord:
+    """Drop the schedule, begun or not: the scenario's own weights are in force."""
+
+    def edit(before: WeightsRecord | None, _: datetime) -> Mapping[str, object]:
+        if existing(before, change).schedule is None:
+            raise NoScheduleError
+        return {"schedule": None}
+
+    return amend(store, change, edit)
+
+
+def roll_back(
+    store: WeightsStore,
+    change: Change,
+    to_version: int,
+    *,
+    check: Callable[[WeightsRecord], None] = lambda _: None,
+) -> WeightsRecord:
+    """Make all that an older version says the next one; history keeps both.
+
+    `check` may raise if that version cannot be served any more. Raises UnknownVersionError.
+    """
+    found = store.history(change.scenario, limit=1, before=to_version + 1)
+    if not found or found[0].version != to_version:
+        newest = _newest(store, change.scenario)
+        raise UnknownVersionError(to_version, newest.version if newest else 0)
+    check(found[0])
+    return amend(store, change, lambda *_: _content(found[0]))
+
+
+def amend(store: WeightsStore, change: Change, edit: Edit) -> WeightsRecord:
+    """Append the next version: the one before, with what the edit says. VersionConflictError."""
+    for attempt in range(APPEND_ATTEMPTS):
+        newest = _newest(store, change.scenario)
+        version, now = (newest.version if newest else 0), datetime.now(UTC)
+        if change.expected_version not in (None, version):
+            raise VersionConflictError(change.expected_version, newest)
+        before = newest or change.in_force
+        record = WeightsRecord.model_validate(
+            {
+                **(_content(before) if before else {}),
+                **edit(before, now),
+                "scenario": change.scenario,
+                "version": version + 1,
+                "author": change.author,
+                "reason": change.reason,
+                "time": now,
+            }
+        )
+        try:
+            store.append(record)
+        except VersionConflictError:
+            if change.expected_version is not None or attempt == APPEND_ATTEMPTS - 1:
+                raise
+        else:
+            return record
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _content(record: WeightsRecord) -> dict[str, object]:
+    return {
+        "weights": record.weights,
+        "variants": record.variants,
+        "schedule": record.schedule,
+    }
+
+
+def own_weights(
+    before: WeightsRecord | None, weights: Weights, now: datetime
+) -> Mapping[str, object]:
+    """The edit that makes these the scenario's own weights."""
+    planned = before.schedule if before else None
+    if planned and planned.until is None and planned.state(now) == "in force":
+        return {"weights": weights, "schedule": None}
+    return {"weights": weights}
+
+
+def existing(before: WeightsRecord | None, change: Change) -> WeightsRecord:
+    """The record before. Raises ChangeError where only weights can begin a scenario."""
+    if before is None:
+        raise ChangeError("scenario", change.scenario, "a scenario that has weights")
+    return before
+
+
+def _times(begin: datetime, end: datetime | None, weights: Weights) -> dict[str, object]:
+    until = end.astimezone(UTC) if end else None
+    return {"weights": weights, "from": begin.astimezone(UTC), "until": until}
+
+
+def _newest(store: WeightsStore, scenario: str) -> WeightsRecord | None:
+    return next(iter(store.history(scenario, limit=1)), None)
