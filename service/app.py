@@ -2,13 +2,20 @@
 
 `create_app()` is what every worker process calls; it reads its settings from the environment. The
 interactive documentation at /docs is served from a local package: nothing here needs the internet.
+
+uvicorn ends all workers when one cannot start. `csmf-serve` has checked that they can, so a worker
+that cannot is one that is started again amid trouble: it ends alone and is tried again, while the
+others serve on.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+import multiprocessing
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -30,6 +37,8 @@ from service.weights.scenarios import unfit
 from service.weights.store import WeightsStore
 
 log = logging.getLogger(__name__)
+
+RESTART_S = 1.0  # between attempts of a worker to start
 
 DESCRIPTION = """Retrieves items for a user by one search whose objective weights operators change
 while it serves. Every refusal has the body `{"error": {code, field, value, expected, message}}`."""
@@ -80,11 +89,25 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with ExitStack() as stack:
-            app.state.parts = _put_together(settings, telemetry, drain, stack)
+            with _ending_alone():
+                app.state.parts = _put_together(settings, telemetry, drain, stack)
             drain.take_sigterm(settings.drain_delay_s)
             yield
 
     return lifespan
+
+
+@contextmanager
+def _ending_alone() -> Iterator[None]:
+    """Keep a failed start from the supervisor, if there is one: to it, this worker just died."""
+    try:
+        yield
+    except Exception:
+        if multiprocessing.parent_process() is None:
+            raise
+        log.exception("this worker cannot start; it is tried again, the others serve on")
+        time.sleep(RESTART_S)
+        os._exit(1)
 
 
 def _put_together(
