@@ -1,7 +1,7 @@
 """Table 4 as a page and as JSON: what each layout costs, the paper's figure beside ours.
 
-Decisions: the page says how to repeat it and on what it was measured; both files are replaced whole
-or not at all.
+Decisions: the page says whose vectors it compares, how to repeat it and on what it was measured;
+both files are replaced whole or not at all.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bundle.files import write_atomically
+from index_builder.layouts.vectors import Drawn
 
 PAPER_BYTES = {"MVKE": "+299 %"}  # storage over one vector: the only figure of Table 4 at hand
 NOTE = """Bytes are those of the index file: fp16 codes, 8 bytes of id an item, the cells' means.
@@ -24,11 +25,7 @@ user's whole answer on one thread, median over users and rounds: scaling the seg
 searching, merging (DMMP). Ratios of time are medians over rounds of the ratio within a round.
 
 Searches are timed twice: visiting as many cells, and as many as a layout needs for one recall of
-its own exact list. Items are synthetic: clustered, lengths log-normal; MVKE's are the same items
-under gates. So bytes carry over to other vectors, time nearly so, recall and the cells it takes do
-not: CSMF's segments are arbitrary here, and scaling them turns a query away from the topics that
-its cells follow. Over a release's own segments the cells for one recall differ by a quarter at most
-between weights, see docs/indexing.md.
+its own exact list.
 """
 
 
@@ -42,13 +39,15 @@ class Setting:
     k: int
     probes: int
     recall: float
+    index: str | None = None  # whose vectors; synthetic ones without
     seed: int = 0
 
     @property
     def command(self) -> str:
         """What repeats it."""
+        index = f"--index releases/{self.index} " if self.index else ""
         return (
-            f"python -m index_builder.layouts --items {self.items} --users {self.users} "
+            f"python -m index_builder.layouts {index}--items {self.items} --users {self.users} "
             f"--rounds {self.rounds} --k {self.k} --probes {self.probes} --recall {self.recall:g} "
             "--out DIR"
         )
@@ -71,7 +70,7 @@ class Cost:
     time_ratio_at_recall: float
 
 
-def write_table(out: Path, setting: Setting, costs: Sequence[Cost]) -> str:
+def write_table(out: Path, setting: Setting, drawn: Drawn, costs: Sequence[Cost]) -> str:
     """Write `table4.json` and `table4.md` into `out`; the page."""
     facts = {
         "command": setting.command,
@@ -80,15 +79,15 @@ def write_table(out: Path, setting: Setting, costs: Sequence[Cost]) -> str:
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}; one thread used",
     }
     rows = [asdict(cost) | {"paper_bytes": PAPER_BYTES.get(cost.name)} for cost in costs]
-    document = facts | {"setting": asdict(setting), "layouts": rows}
-    page = _page(setting, costs, facts)
+    document = facts | {"vectors": drawn.name, "setting": asdict(setting), "layouts": rows}
+    page = _page(setting, drawn, costs, facts)
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "table4.json", (json.dumps(document, indent=1) + "\n").encode())
     write_atomically(out / "table4.md", page.encode())
     return page
 
 
-def _page(setting: Setting, costs: Sequence[Cost], facts: dict[str, str]) -> str:
+def _page(setting: Setting, drawn: Drawn, costs: Sequence[Cost], facts: dict[str, str]) -> str:
     rows = [
         f"| {cost.name} | {cost.item_dims} | {cost.searches} | {cost.index_bytes / 1e6:,.0f} "
         f"| {cost.bytes_ratio - 1:+.0%} | {PAPER_BYTES.get(cost.name, '')} "
@@ -108,6 +107,8 @@ def _page(setting: Setting, costs: Sequence[Cost], facts: dict[str, str]) -> str
         *rows,
         "",
         NOTE,
+        drawn.note,
+        "",
         f"`{facts['command']}`, commit {facts['commit']}, {facts['date']}; {facts['machine']}.",
     ]
     return "\n".join(lines) + "\n"

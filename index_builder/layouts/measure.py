@@ -1,14 +1,15 @@
 """What a served layout of vectors costs: bytes of its index and time of a query, in one run.
 
-    python -m index_builder.layouts --items 4000000 --out docs/results/paper
+    costs = measure(setting, drawn, scratch, Phases())
 
 Decisions
 - A multi-objective model is served as one vector (MOPPR, CSMF), as the vectors of K kernels joined
   (MVKE), or as one item vector that two user vectors search, their lists merged (DMMP). CSMF also
   scales the segments of each query, and DMMP merges; both are part of the time.
 - All layouts have the index we ship (see `index_builder.cells`), with as many cells, over the same
-  synthetic items. They are timed twice: visiting as many cells, and as many as each needs for its
-  target recall of its own exact list, since equal effort does not find equally much.
+  items. They are timed twice: visiting as many cells, and as many as each needs for its target
+  recall of its own exact list, since equal effort does not find equally much.
+- An item counts as found by its score, so ties are fair.
 - Rounds alternate between the layouts, one user at a time on one thread. A ratio is the median over
   rounds of the ratio within a round: other programs slow a round's layouts alike.
 
@@ -18,14 +19,11 @@ L list, R rounds.
 
 from __future__ import annotations
 
-import argparse
-import logging
 import math
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -35,16 +33,13 @@ from numpy.typing import NDArray
 
 from bundle.scoring import scale_query
 from bundle.segments import Segments
-from index_builder.calibrate import exact_in_blocks
+from index_builder.calibrate import ROUNDING, exact_in_blocks
 from index_builder.cells import fill_cells, train_centroids, visiting, whitening
-from index_builder.layouts_table import Cost, Setting, write_table
+from index_builder.layouts.table import Cost, Setting
+from index_builder.layouts.vectors import KERNELS, Drawn, Floats
 from index_builder.progress import Phases
-from index_builder.synthetic import Floats, draw_topics, draw_users, write_items
 
-DIM, KERNELS = 64, 4
-SEGMENTS = Segments(("exposure", "click", "conversion"), (24, 20, 20))
-WEIGHTS = np.array([1.0, 1.8, 1.2])  # the paper's
-JUDGED_USERS = 64  # whose lists are also scanned for exactly
+JUDGED_USERS = 256  # whose lists are scanned for exactly too; the cells of 64 differ by half
 GROWTH = 1.1  # of the visits, until the recall is at its target
 Rows = NDArray[np.int64]
 
@@ -63,9 +58,9 @@ def one_vector(user_KM: Floats) -> Floats:
     return user_KM[:1]
 
 
-def scaled_segments(user_KM: Floats) -> Floats:
+def scaled_segments(weights_S: NDArray[np.float64], segments: Segments, user_KM: Floats) -> Floats:
     """The first vector, its segments scaled by the weights (Eq. 8)."""
-    return scale_query(user_KM[:1], WEIGHTS, SEGMENTS)
+    return scale_query(user_KM[:1], weights_S, segments)
 
 
 def joined_kernels(user_KM: Floats) -> Floats:
@@ -78,12 +73,15 @@ def two_vectors(user_KM: Floats) -> Floats:
     return user_KM[:2]
 
 
-LAYOUTS = (  # the first one is what the others are compared with
-    Layout("MOPPR", DIM, one_vector),
-    Layout("MVKE", KERNELS * DIM, joined_kernels),
-    Layout("DMMP", DIM, two_vectors),
-    Layout("CSMF", DIM, scaled_segments),
-)
+def layouts_of(drawn: Drawn) -> tuple[Layout, ...]:
+    """All of them; the first one is what the others are compared with."""
+    dim = drawn.segments.dim
+    return (
+        Layout("MOPPR", dim, one_vector),
+        Layout("MVKE", KERNELS * dim, joined_kernels),
+        Layout("DMMP", dim, two_vectors),
+        Layout("CSMF", dim, partial(scaled_segments, drawn.weights_S, drawn.segments)),
+    )
 
 
 @dataclass(frozen=True)
@@ -95,22 +93,19 @@ class Built:
     bytes: int
 
 
-def measure(setting: Setting, scratch: Path) -> list[Cost]:
+def measure(setting: Setting, drawn: Drawn, scratch: Path, phases: Phases) -> list[Cost]:
     """Build both widths in `scratch`, ask, compare."""
-    rng, phases = np.random.default_rng(setting.seed), Phases()
-    topics = draw_topics(setting.items, DIM, KERNELS, rng)
-    with phases("draw items"):
-        vectors = write_items(topics, setting.items, scratch, rng)
-    shaping_UKM, asking_UKM = (draw_users(topics, setting.users, rng) for _ in range(2))
+    layouts = layouts_of(drawn)
     built = {}
-    for items_NX in vectors:
+    for items_NX in (drawn.items_NM, drawn.gated_NX):
         width = items_NX.shape[1]
-        queries_QX = np.concatenate([_asked(each, shaping_UKM) for each in _of_width(width)])
+        same = [layout for layout in layouts if layout.item_dims == width]
+        queries_QX = np.concatenate([_asked(layout, drawn.shaping_UKM) for layout in same])
         built[width] = _build(items_NX, queries_QX, scratch / f"{width}.faiss", phases)
     efforts = []
-    with phases("recall", "layouts", len(LAYOUTS)) as progress:
-        for layout in LAYOUTS:
-            judged_UKM = asking_UKM[:JUDGED_USERS]
+    with phases("recall", "layouts", len(layouts)) as progress:
+        for layout in layouts:
+            judged_UKM = drawn.asking_UKM[:JUDGED_USERS]
             efforts.append(_effort(layout, built[layout.item_dims], judged_UKM, setting))
             progress.advance(1)
     with phases("search", "rounds", setting.rounds) as progress:
@@ -119,18 +114,14 @@ def measure(setting: Setting, scratch: Path) -> list[Cost]:
             seconds.append(
                 [
                     [
-                        _seconds(layout, built[layout.item_dims], asking_UKM, setting.k, probes)
-                        for probes in (setting.probes, effort.probes)
+                        _seconds(layout, built[layout.item_dims], drawn.asking_UKM, setting.k, each)
+                        for each in (setting.probes, effort.probes)
                     ]
-                    for layout, effort in zip(LAYOUTS, efforts, strict=True)
+                    for layout, effort in zip(layouts, efforts, strict=True)
                 ]
             )
             progress.advance(1)
-    return _costs(built, np.array(seconds), efforts)
-
-
-def _of_width(item_dims: int) -> list[Layout]:
-    return [layout for layout in LAYOUTS if layout.item_dims == item_dims]
+    return _costs(layouts, built, np.array(seconds), efforts)
 
 
 def _asked(layout: Layout, users_UKM: Floats) -> Floats:
@@ -179,20 +170,33 @@ class Effort:
 
 
 def _effort(layout: Layout, built: Built, users_UKM: Floats, setting: Setting) -> Effort:
-    queries_QX = _asked(layout, users_UKM)
+    queries_UQX = np.stack([layout.queries(user_KM) for user_KM in users_UKM])
+    queries_QX = queries_UQX.reshape(-1, queries_UQX.shape[2])
     rows_QL, scores_QL = exact_in_blocks(queries_QX, built.items, setting.k)
     exact = _merged(scores_QL, rows_QL, len(users_UKM))
 
     def recall(probes: int) -> float:
         found_QL = built.index.search(queries_QX, setting.k, params=visiting(probes))
         found = _merged(*found_QL, len(users_UKM))
-        shares = [np.isin(*lists).mean() for lists in zip(exact, found, strict=True)]
-        return float(np.mean(shares))
+        lists = zip(queries_UQX, exact, found, strict=True)
+        return float(np.mean([found_share(built.items, *each) for each in lists]))
 
     probes = max(1, setting.probes // 8)
     while probes < built.index.nlist and recall(probes) < setting.recall:
         probes = min(built.index.nlist, math.ceil(probes * GROWTH))
     return Effort(recall(setting.probes), probes)
+
+
+def found_share(items_NX: Floats, queries_QX: Floats, exact_L: Rows, found_L: Rows) -> float:
+    """The share of a list that scores no less than the last item of the exact one.
+
+    Of several queries, an item's best score counts; a row of -1 (nothing found) is a miss.
+    """
+    scores_L, best_L = (
+        (items_NX[rows] @ queries_QX.T).max(axis=1) for rows in (found_L[found_L >= 0], exact_L)
+    )
+    limit = best_L.min() - ROUNDING * np.abs(best_L).max()
+    return float(np.count_nonzero(scores_L >= limit) / len(exact_L))
 
 
 def _merged(scores_QL: Floats, rows_QL: Rows, users: int) -> list[Rows]:
@@ -202,16 +206,20 @@ def _merged(scores_QL: Floats, rows_QL: Rows, users: int) -> list[Rows]:
 
 
 def _costs(
-    built: dict[int, Built], seconds_RL2: NDArray[np.float64], efforts: Sequence[Effort]
+    layouts: Sequence[Layout],
+    built: dict[int, Built],
+    seconds_RL2: NDArray[np.float64],
+    efforts: Sequence[Effort],
 ) -> list[Cost]:
     milliseconds_L2 = 1000 * np.median(seconds_RL2, axis=0)
     ratios_L2 = np.median(seconds_RL2 / seconds_RL2[:, :1], axis=0)
-    single = built[LAYOUTS[0].item_dims].bytes
+    first = layouts[0]
+    single, dim = built[first.item_dims].bytes, first.item_dims
     return [
         Cost(
             name=layout.name,
             item_dims=layout.item_dims,
-            searches=len(layout.queries(np.zeros((KERNELS, DIM), np.float32))),
+            searches=len(layout.queries(np.zeros((KERNELS, dim), np.float32))),
             index_bytes=built[layout.item_dims].bytes,
             bytes_ratio=built[layout.item_dims].bytes / single,
             milliseconds=milliseconds_L2[place, 0],
@@ -221,53 +229,5 @@ def _costs(
             milliseconds_at_recall=milliseconds_L2[place, 1],
             time_ratio_at_recall=ratios_L2[place, 1],
         )
-        for place, (layout, effort) in enumerate(zip(LAYOUTS, efforts, strict=True))
+        for place, (layout, effort) in enumerate(zip(layouts, efforts, strict=True))
     ]
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and write the table; the exit code."""
-    arguments = _parser().parse_args(argv)
-    setting = Setting(
-        items=arguments.items,
-        users=arguments.users,
-        rounds=arguments.rounds,
-        k=arguments.k,
-        probes=arguments.probes,
-        recall=arguments.recall,
-    )
-    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
-    logging.getLogger("csmf").setLevel(logging.INFO)
-    faiss.omp_set_num_threads(1)
-    with tempfile.TemporaryDirectory(dir=arguments.scratch) as scratch:
-        costs = measure(setting, Path(scratch))
-    sys.stdout.write(write_table(arguments.out, setting, costs))
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m index_builder.layouts",
-        description="Bytes and milliseconds of the ways to serve a multi-objective model.",
-    )
-    add = parser.add_argument
-    add("--items", type=_positive, default=4_000_000, help="catalogue (%(default)s)")
-    add("--users", type=_positive, default=500, help="asked in each round (%(default)s)")
-    add("--rounds", type=_positive, default=15, help="%(default)s")
-    add("--k", type=_positive, default=500, help="length of a list (%(default)s)")
-    add("--probes", type=_positive, default=128, help="cells a search visits (%(default)s)")
-    add("--recall", type=float, default=0.95, help="of the second timing (%(default)s)")
-    add("--out", type=Path, required=True, help="directory for table4.md and table4.json")
-    add("--scratch", type=Path, help="for vectors and indexes: 1.9 KB an item (default: /tmp)")
-    return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
-    return value
-
-
-if __name__ == "__main__":
-    sys.exit(main())
