@@ -41,7 +41,7 @@ async def retrieve_items(
     snapshot = parts.holder.snapshot
     weights = _weights(body, snapshot, parts)
     request.state.scenario = weights.scenario
-    _check_limits(body, snapshot, parts.settings)
+    check_limits(body, snapshot, parts.settings)
     query = Query(body.user, weights.weights, body.k, body.exclude, body.objective_scores)
 
     def answer(queued: float) -> bytes:
@@ -65,7 +65,8 @@ def _weights(body: RetrieveRequest, snapshot: Snapshot, parts: Parts) -> InForce
     return InForce(weights.scenario, None, given)
 
 
-def _check_limits(body: RetrieveRequest, snapshot: Snapshot, settings: Settings) -> None:
+def check_limits(body: RetrieveRequest, snapshot: Snapshot, settings: Settings) -> None:
+    """Refuse what is larger than the operator allows."""
     if body.k > settings.max_k:
         raise ApiError(422, "invalid_value", "k", body.k, f"a number from 1 to {settings.max_k}")
     lengths = {"exclude": (len(body.exclude), settings.max_exclude)}

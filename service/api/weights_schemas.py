@@ -189,7 +189,7 @@ class BeforeAfter(BaseModel):
 class PreviewOfUser(BaseModel):
     """One user's lists, best item first."""
 
-    user_id: JsonValue = Field(description="null: the record has none.")
+    user_id: str | None = Field(description="null: the record has none.")
     before: list[str]
     after: list[str]
     overlap: float = Field(description="The part of the longer list that is in both.")

@@ -1,0 +1,118 @@
+"""POST /scenarios/{name}/preview: a dry run of weights on sample users.
+
+Decisions
+- Before is what users of no variant are served now, after is what they would be; the same code as
+  /retrieve makes both lists.
+- Each user is a turn of its own in the compute pool, so that a dry run never holds up a request for
+  longer than two searches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from statistics import fmean
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+
+from bundle.features import FeatureError
+from bundle.weights import ObjectiveWeights
+from service.api.errors import ApiError
+from service.api.retrieve import check_limits
+from service.api.schemas import ErrorBody, RetrieveRequest
+from service.api.weights_schemas import (
+    MAX_SAMPLE,
+    BeforeAfter,
+    Preview,
+    PreviewOfUser,
+    PreviewRequest,
+    Scaled,
+)
+from service.parts import Parts, parts_of
+from service.snapshots.snapshot import Snapshot
+from service.weights.preview import Comparison, compare, mean_scores, sample_users
+from service.weights.record import ScenarioName
+from service.weights.scenarios import in_force, scales
+
+router = APIRouter()
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody} for status in (400, 404, 413, 415, 422, 503)
+}
+Weights = tuple[ObjectiveWeights, ObjectiveWeights]
+
+
+@router.post("/{name}/preview", responses=REFUSALS)
+async def post_preview(
+    name: ScenarioName, body: PreviewRequest, parts: Annotated[Parts, Depends(parts_of)]
+) -> Preview:
+    """What these weights would do to sample users' lists; changes nothing."""
+    snapshot = parts.holder.snapshot
+    now = in_force(parts.board.records, snapshot, name, None, datetime.now(UTC))
+    after = ObjectiveWeights.parse(dict(body.weights), snapshot.segments.names)
+    users = body.users or sample_users(snapshot, MAX_SAMPLE)
+    for number, user in enumerate(users):
+        _check_user(number, user, body.k, snapshot, parts)
+    weights = (now.weights, after)
+    compared = [
+        await _compare(number, user, weights, body.k, snapshot, parts)
+        for number, user in enumerate(users)
+    ]
+    shown = [_shown(comparison) for comparison in compared]
+    return Preview(
+        run_id=snapshot.run_id,
+        build_id=snapshot.build_id,
+        scenario=name,
+        weights_version=now.version or 0,
+        before=Scaled(weights=now.weights.as_dict(), scales=scales(now.weights)),
+        after=Scaled(weights=after.as_dict(), scales=scales(after)),
+        overlap=fmean(user.overlap for user in shown),
+        objective_scores=BeforeAfter(
+            before=_mean([user.objective_scores.before for user in shown]),
+            after=_mean([user.objective_scores.after for user in shown]),
+        ),
+        users=shown,
+    )
+
+
+def _check_user(
+    number: int, user: Mapping[str, object], k: int, snapshot: Snapshot, parts: Parts
+) -> None:
+    request = RetrieveRequest.model_validate({"user": user, "k": k})
+    try:
+        check_limits(request, snapshot, parts.settings)
+    except ApiError as error:
+        field = error.field.replace("user.", f"users.{number}.", 1)
+        raise replace(error, field=field) from None
+
+
+async def _compare(
+    number: int,
+    user: Mapping[str, object],
+    weights: Weights,
+    k: int,
+    snapshot: Snapshot,
+    parts: Parts,
+) -> Comparison:
+    try:
+        return await parts.pool.run(lambda _: compare(snapshot, user, weights, k))
+    except FeatureError as error:
+        field = f"users.{number}.{error.feature}"
+        raise ApiError(422, "invalid_value", field, error.value, error.expected) from None
+
+
+def _shown(comparison: Comparison) -> PreviewOfUser:
+    before, after = comparison.before, comparison.after
+    user_id = comparison.user.get("user_id")
+    return PreviewOfUser(
+        user_id=None if user_id is None else str(user_id).encode("utf-8", "replace").decode(),
+        before=before.item_ids,
+        after=after.item_ids,
+        overlap=comparison.overlap,
+        objective_scores=BeforeAfter(before=mean_scores(before), after=mean_scores(after)),
+    )
+
+
+def _mean(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {stage: fmean(user[stage] for user in scores) for stage in scores[0]}
