@@ -30,6 +30,7 @@ from bundle.files import load_array, read_json, to_json
 
 ATTRIBUTES = "attributes.json"
 AttributeType = Literal["category", "number", "flag"]
+LARGEST = float(np.finfo(np.float64).max)
 DTYPES = {"category": "i4", "number": "f8", "flag": "i1"}
 
 
@@ -137,8 +138,9 @@ def _read_column(directory: Path, attribute: Attribute, rows: int) -> AttributeC
 
 def _outside(attribute: Attribute, values_N: NDArray[Any]) -> NDArray[np.bool_]:
     """Where an array holds what its type has no meaning for."""
-    if attribute.type == "number":
-        return np.isinf(values_N)
-    least, most = (0, len(attribute.vocabulary or ())) if attribute.type == "category" else (-1, 1)
+    last = len(attribute.vocabulary or ())
+    least, most = {"category": (0, last), "number": (-LARGEST, LARGEST), "flag": (-1, 1)}[
+        attribute.type
+    ]
     outside_N: NDArray[np.bool_] = (values_N < least) | (values_N > most)
     return outside_N

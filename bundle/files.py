@@ -178,6 +178,8 @@ def load_array(
         ) from None
     if kind not in {array.dtype.kind, array.dtype.str[1:]}:
         raise errors.InvalidArrayError(path.name, "dtype", expected=kind, found=array.dtype.str)
+    if not array.flags.c_contiguous:
+        raise errors.InvalidArrayError(path.name, "order", expected="rows", found="columns first")
     if array.ndim != len(shape) or any(
         want not in (None, have) for want, have in zip(shape, array.shape, strict=True)
     ):

@@ -8,14 +8,16 @@ Decisions
   loop of the search free of a test per item. A list that comes back short although more items
   exist (small cells) is searched again with doubled effort, at last over all cells.
 - Lists longer than the builder measured visit every cell; exclusions alone never cause that.
+- Filters: see effort.py for how many cells hold the recall. Where those hold more rows than pass
+  (times what a row costs in a scan), the rows that pass are scanned instead, exactly.
 
-Dimension letters: M vector dims, N items, K retrieved, S stages, X excluded.
+Dimension letters: M vector dims, N items, K retrieved, S stages, X excluded, P rows that pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import faiss
 import numpy as np
@@ -24,9 +26,13 @@ from numpy.typing import NDArray
 from bundle.effort import EffortMap
 from bundle.errors import DimensionMismatchError
 from bundle.store import Index
+from service.retrieval.effort import filtered_cells
+from service.retrieval.filters import Columns, Condition, compile_filter, evaluate
+from service.retrieval.passing import Passing, PassingCache, cells_of_rows
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
+SCAN_COST = 1.5  # of a row scanned by its number, against one tested in its cell; measured
 
 
 @dataclass(frozen=True)
@@ -37,25 +43,42 @@ class ItemIndex:
     effort: EffortMap | None
     ids_N: NDArray[np.bytes_]
     vectors_NM: Floats
+    attributes: Columns = field(default_factory=dict)
+    cells_N: NDArray[np.int32] | None = None  # of an inverted file that has attributes
+    filters: PassingCache = field(default_factory=PassingCache)
 
     def search(
-        self, query_M: Floats, weights_S: NDArray[np.float64], k: int, excluded_X: Rows
+        self,
+        query_M: Floats,
+        weights_S: NDArray[np.float64],
+        k: int,
+        excluded_X: Rows,
+        passing: Passing | None = None,
     ) -> tuple[Rows, Floats]:
-        """Rows [K] and scores [K], best first; K = min(k, items that are not excluded).
+        """Rows [K] and scores [K], best first; K = min(k, rows that pass and are not excluded).
 
         `excluded_X` must be distinct rows.
         """
-        wanted = min(k, len(self.ids_N) - len(excluded_X))
-        fetch = wanted + len(excluded_X)
+        if passing:
+            excluded_X = passing.among(excluded_X)
+        wanted = min(k, (passing.count if passing else len(self.ids_N)) - len(excluded_X))
         if wanted <= 0:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        for parameters in self._efforts(weights_S, k, fetch):
-            scores_1K, rows_1K = self.faiss_index.search(query_M[None], fetch, params=parameters)
-            keep_K = (rows_1K[0] >= 0) & ~np.isin(rows_1K[0], excluded_X)
-            rows_K, scores_K = rows_1K[0][keep_K][:wanted], scores_1K[0][keep_K][:wanted]
+        for rows_K, scores_K in self._attempts(query_M, weights_S, k, len(excluded_X), passing):
+            keep_K = (rows_K >= 0) & ~np.isin(rows_K, excluded_X)
+            rows_K, scores_K = rows_K[keep_K][:wanted], scores_K[keep_K][:wanted]  # noqa: PLW2901
             if len(rows_K) == wanted:
                 break
         return rows_K, scores_K
+
+    def passing(self, conditions: Sequence[Condition]) -> Passing | None:
+        """The rows that meet all conditions; None without any. Raises FilterError."""
+        if not conditions:
+            return None
+        tests = compile_filter(self.attributes, conditions)
+        return self.filters.get(
+            tests, lambda: Passing.of(evaluate(self.attributes, tests), self.cells_N)
+        )
 
     def rows_of(self, item_ids: Sequence[str]) -> Rows:
         """Distinct rows of the ids that exist, by binary search; unknown ids are left out."""
@@ -72,6 +95,51 @@ class ItemIndex:
         """Item ids of rows."""
         return [item_id.decode() for item_id in self.ids_N[rows_K].tolist()]
 
+    def _attempts(
+        self,
+        query_M: Floats,
+        weights_S: NDArray[np.float64],
+        k: int,
+        excluded: int,
+        passing: Passing | None,
+    ) -> Iterator[tuple[Rows, Floats]]:
+        """Best rows and scores, at the effort that should do, then at doublings of it."""
+        if passing is None:
+            fetch = min(k + excluded, len(self.ids_N))
+            for parameters in self._efforts(weights_S, k, fetch):
+                yield self._search(query_M, fetch, parameters)
+            return
+        fetch = min(k + excluded, passing.count)
+        cells = self._filtered_cells(weights_S, k, fetch, passing.count)
+        visited = len(self.ids_N) * (cells / self.effort.cells if self.effort else 1)
+        if passing.rows_P is not None and SCAN_COST * passing.count <= visited:
+            yield self._scan(query_M, fetch, passing.rows_P)
+        elif self.effort is None:
+            yield self._search(query_M, fetch, passing.testing())
+        else:
+            for more in _doublings(cells, passing.cells):
+                yield self._search(query_M, fetch, passing.visiting(more))
+
+    def _search(
+        self, query_M: Floats, fetch: int, parameters: faiss.SearchParameters | None
+    ) -> tuple[Rows, Floats]:
+        scores_1K, rows_1K = self.faiss_index.search(query_M[None], fetch, params=parameters)
+        return rows_1K[0], scores_1K[0]
+
+    def _scan(self, query_M: Floats, fetch: int, rows_P: Rows) -> tuple[Rows, Floats]:
+        """The exact best of some rows, read where they lie: a copy of them would cost more."""
+        scores_P = np.empty(len(rows_P), np.float32)
+        faiss.fvec_inner_products_by_idx(  # type: ignore[attr-defined]  # not in its stubs
+            faiss.swig_ptr(scores_P),
+            faiss.swig_ptr(query_M),
+            faiss.swig_ptr(self.vectors_NM),
+            faiss.swig_ptr(rows_P),
+            *(self.vectors_NM.shape[1], 1, len(rows_P)),
+        )
+        best_K = np.argpartition(-scores_P, fetch - 1)[:fetch]
+        best_K = best_K[np.argsort(-scores_P[best_K], kind="stable")]
+        return rows_P[best_K], scores_P[best_K]
+
     def _efforts(
         self, weights_S: NDArray[np.float64], k: int, fetch: int
     ) -> Iterator[faiss.SearchParameters | None]:
@@ -79,12 +147,30 @@ class ItemIndex:
         if self.effort is None:
             yield None
             return
-        longest = self.effort.k[-1]
-        cells = self.effort.lookup(weights_S, fetch if k > longest else min(fetch, longest))
-        yield _visiting(cells)
-        while cells < self.effort.cells:
-            cells = min(2 * cells, self.effort.cells)
-            yield _visiting(cells)
+        cells = self.effort.lookup(weights_S, self._length(k, fetch))
+        for more in _doublings(cells, self.effort.cells):
+            yield _visiting(more)
+
+    def _filtered_cells(
+        self, weights_S: NDArray[np.float64], k: int, fetch: int, count: int
+    ) -> int:
+        if self.effort is None:
+            return 0
+        share = count / len(self.ids_N)
+        return filtered_cells(self.effort, weights_S, self._length(k, fetch), share)
+
+    def _length(self, k: int, fetch: int) -> int:
+        """The list length to look up: what is fetched, but exclusions alone never exceed it."""
+        longest = self.effort.k[-1] if self.effort else fetch
+        return fetch if k > longest else min(fetch, longest)
+
+
+def _doublings(cells: int, most: int) -> Iterator[int]:
+    """`cells`, twice, four times … and at last `most`."""
+    while cells < most:
+        yield cells
+        cells *= 2
+    yield most
 
 
 def _visiting(cells: int) -> faiss.SearchParameters:
@@ -108,4 +194,13 @@ def open_index(files: Index) -> ItemIndex:
             expected=f"an inner-product index of {files.item_vectors_NM.shape}",
             found=f"metric {mapped.metric_type} of {shape}",
         )
-    return ItemIndex(mapped, files.manifest.effort, files.item_ids_N, files.item_vectors_NM)
+    columns = {column.attribute.name: column for column in files.attributes}
+    effort = files.manifest.effort
+    return ItemIndex(
+        mapped,
+        effort,
+        files.item_ids_N,
+        files.item_vectors_NM,
+        columns,
+        cells_of_rows(faiss.extract_index_ivf(mapped)) if effort and columns else None,
+    )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bundle.scoring import objective_scores, scale_query
 from bundle.weights import ObjectiveWeights
+from service.retrieval.filters import Condition
 from service.snapshots.snapshot import Snapshot
 
 Floats = NDArray[np.float32]
@@ -29,6 +30,7 @@ class Query:
     k: int
     exclude: Sequence[str] = ()
     objective_scores: bool = False
+    filter: Sequence[Condition] = ()
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Retrieved:
 
 
 def retrieve(snapshot: Snapshot, query: Query) -> Retrieved:
-    """The k best items for a query. Raises FeatureError for a value of the wrong type."""
+    """The k best items for a query. Raises FeatureError or FilterError for a wrong value."""
     clock = [time.perf_counter()]
     columns = {name: [query.user[name]] for name in snapshot.user_features & query.user.keys()}
     encoded = snapshot.schema.encode_user(columns, rows=1)
@@ -53,11 +55,12 @@ def retrieve(snapshot: Snapshot, query: Query) -> Retrieved:
     weights_S = query.weights.as_array()
     queries_1M = scale_query(users_1M, weights_S, snapshot.segments)
     clock.append(time.perf_counter())
-    excluded_X = snapshot.index.rows_of(query.exclude)
-    rows_K, scores_K = snapshot.index.search(queries_1M[0], weights_S, query.k, excluded_X)
+    index, passing = snapshot.index, snapshot.index.passing(query.filter)
+    excluded_X = index.rows_of(query.exclude)
+    rows_K, scores_K = index.search(queries_1M[0], weights_S, query.k, excluded_X, passing)
     clock.append(time.perf_counter())
     return Retrieved(
-        item_ids=snapshot.index.ids_of(rows_K),
+        item_ids=index.ids_of(rows_K),
         scores=scores_K,
         objective_scores=_per_stage(snapshot, users_1M, rows_K) if query.objective_scores else None,
         unknown_features=_unknown_features(snapshot, query.user),

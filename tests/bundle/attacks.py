@@ -545,6 +545,11 @@ def array_header_that_promises_more_than_the_file(target: Target) -> None:
     save_header(target, "{'descr': '<f4', 'fortran_order': False, 'shape': (40, 16)}")
 
 
+@attack("I3", errors.InvalidArrayError)
+def vectors_column_by_column(target: Target) -> None:
+    save_array(target, "item_vectors.npy", np.asfortranarray(vectors_of(target)))
+
+
 @attack("I4", errors.DimensionMismatchError)
 def fewer_vectors_than_items(target: Target) -> None:
     save_array(target, "item_vectors.npy", vectors_of(target)[:-1])
