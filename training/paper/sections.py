@@ -76,7 +76,7 @@ def claims(shown: Shown) -> str:
     made = [each for front in shown.fronts for each in statements(shown.study, front.findings)]
     layouts = shown.out / f"{LAYOUTS}.json"
     if layouts.exists():
-        made += on_layouts(json.loads(layouts.read_text("utf-8"))["layouts"])
+        made += on_layouts(json.loads(layouts.read_text("utf-8")))
     made.append(online())
     made.sort(key=lambda each: ITEMS.index(each.item.partition(",")[0]))
     said = "The paper's figures are of a private log: what can be reproduced is a direction."

@@ -112,4 +112,5 @@ def test_layouts_are_held_against_the_papers_ratios(bytes_ratio, time_ratio, ver
         {"name": "MVKE", "bytes_ratio": bytes_ratio, "time_ratio": 4.0},
         {"name": "CSMF", "bytes_ratio": 1.0, "time_ratio": time_ratio},
     ]
-    assert {each.verdict for each in on_layouts(layouts)} == {verdict}
+    made = on_layouts({"vectors": "a release", "layouts": layouts})
+    assert {(each.log, each.verdict) for each in made} == {("a release", verdict)}
