@@ -83,6 +83,9 @@ class Settings(BaseSettings):
         1000, ge=1, description="Longest list a request may give for a sequence feature."
     )
     max_exclude: int = Field(1000, ge=0, description="Most item ids a request may exclude.")
+    max_filter: int = Field(
+        200, ge=0, description="Most conditions and listed values of a filter, together."
+    )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
     drain_delay_s: float = Field(
         0,

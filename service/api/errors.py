@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 
 from bundle.features import FeatureError
 from bundle.weights import WeightsError
+from service.retrieval.filters import FilterError
 from service.weights.changes import ChangeError, NoScheduleError
 from service.weights.record import WeightsRecord
 from service.weights.scenarios import UnknownScenarioError
@@ -114,6 +115,7 @@ def install_handlers(app: FastAPI) -> None:
 OWN_ERRORS = (
     ApiError,
     FeatureError,
+    FilterError,
     WeightsError,
     UnknownScenarioError,
     UnknownVersionError,
@@ -126,11 +128,13 @@ OWN_ERRORS = (
 )
 
 
-def _refusal(error: Exception) -> ApiError:
+def _refusal(error: Exception) -> ApiError:  # noqa: PLR0911 - one return per kind of error
     """Status and fields of each error of our own; anything else is a fault, answered without."""
     match error:
         case ApiError():
             return error
+        case FilterError(field=field, value=value, expected=expected):
+            return ApiError(422, "invalid_value", field, value, expected)
         case FeatureError(feature=name, value=value, expected=expected):
             return ApiError(422, "invalid_value", f"user.{name}", value, expected)
         case WeightsError(field=name, value=value, expected=expected):

@@ -20,6 +20,7 @@ from bundle.weights import ObjectiveWeights
 from service.api.errors import ApiError
 from service.api.schemas import ErrorBody, RetrieveRequest, RetrieveResponse
 from service.parts import Parts, parts_of
+from service.retrieval.filters import Condition
 from service.retrieval.retriever import Query, Retrieved, retrieve
 from service.settings import Settings
 from service.snapshots.snapshot import Snapshot
@@ -42,7 +43,14 @@ async def retrieve_items(
     weights = _weights(body, snapshot, parts)
     request.state.scenario = weights.scenario
     check_limits(body, snapshot, parts.settings)
-    query = Query(body.user, weights.weights, body.k, body.exclude, body.objective_scores)
+    query = Query(
+        body.user,
+        weights.weights,
+        body.k,
+        body.exclude,
+        body.objective_scores,
+        [Condition(**dict(condition)) for condition in body.filter],
+    )
 
     def answer(queued: float) -> bytes:
         return _answer(snapshot, query, weights, queued, parts)
@@ -69,7 +77,13 @@ def check_limits(body: RetrieveRequest, snapshot: Snapshot, settings: Settings) 
     """Refuse what is larger than the operator allows."""
     if body.k > settings.max_k:
         raise ApiError(422, "invalid_value", "k", body.k, f"a number from 1 to {settings.max_k}")
-    lengths = {"exclude": (len(body.exclude), settings.max_exclude)}
+    conditions = [
+        [each.equals, *(each.one_of or ()), *(each.none_of or ())] for each in body.filter
+    ]
+    lengths = {
+        "exclude": (len(body.exclude), settings.max_exclude),
+        "filter": (sum(map(len, conditions)), settings.max_filter),
+    }
     for name in snapshot.user_sequences:
         values = body.user.get(name)
         if isinstance(values, list):

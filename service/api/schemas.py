@@ -27,6 +27,7 @@ Weights = Annotated[
         "also takes the names k_d, k_o, k_r.",
     ),
 ]
+FilterValue = str | bool | int | float
 EXAMPLE_USER: dict[str, JsonValue] = {
     "user_id": "u00014",
     "hour": 8,
@@ -46,6 +47,21 @@ def with_example(**example: JsonValue) -> ConfigDict:
     )
 
 
+class FilterCondition(BaseModel):
+    """What must hold of one attribute of an item; everything said must hold."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    attribute: str = Field(description="One of the index's attributes.")
+    equals: FilterValue | None = Field(None, description="Text, a number or a boolean, by type.")
+    one_of: list[FilterValue] | None = Field(None, alias="in")
+    none_of: list[FilterValue] | None = Field(
+        None, alias="not_in", description="Items without a value pass this, and nothing else."
+    )
+    least: float | None = Field(None, alias="min", description="At least this number.")
+    most: float | None = Field(None, alias="max", description="At most this number.")
+
+
 class RetrieveRequest(BaseModel):
     """Who asks, under which scenario, and for how many items."""
 
@@ -58,6 +74,9 @@ class RetrieveRequest(BaseModel):
     )
     k: int = Field(100, ge=1, description="Items wanted; at most the service's max_k.")
     exclude: list[str] = Field([], description="Item ids that must not be returned.")
+    filter: list[FilterCondition] = Field(
+        [], description="Return only items that meet all of these conditions."
+    )
     weights: Weights | None = Field(None, description="Use these instead of the scenario's.")
     objective_scores: bool = Field(False, description="Also return each stage's own score.")
 

@@ -97,7 +97,7 @@ def own_redis(tmp_path):
 def release(tmp_path_factory):
     """A published release that tests only read."""
     made = make_release(tmp_path_factory.mktemp("release"))
-    add_exact_index(made)
+    add_exact_index(made, attributes=True)
     publish(made.releases, made.run_id, "b1")
     return made
 

@@ -171,6 +171,10 @@ values = st.recursive(
     ),
     max_leaves=8,
 )
+conditions = st.fixed_dictionaries(
+    {"attribute": st.sampled_from(["brand", "price", "in_stock"]) | values},
+    optional=dict.fromkeys(["equals", "in", "not_in", "min", "max"], values),
+)
 bodies = st.fixed_dictionaries(
     {},
     optional={
@@ -180,6 +184,7 @@ bodies = st.fixed_dictionaries(
         | values,
         "k": st.integers(-5, 1005) | values,
         "exclude": st.lists(st.text(max_size=12), max_size=3) | values,
+        "filter": st.lists(conditions | values, max_size=3) | values,
         "scenario": st.just("default") | values,
         "weights": st.fixed_dictionaries(dict.fromkeys(["k_d", "k_o", "k_r"], values)) | values,
         "objective_scores": st.booleans() | values,
