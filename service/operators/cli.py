@@ -1,4 +1,4 @@
-"""csmf-weights: look at and change scenarios' weights.
+"""csmf-weights: look at, try and change scenarios' weights, variants and schedules.
 
 Decisions
 - It talks HTTP to a running service. So it works the same for Redis and for the local file, checks
@@ -18,32 +18,20 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from http import HTTPStatus
-from http.client import HTTPException
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
-from urllib.request import Request, urlopen
 
+from service.operators.client import DEFAULT_URL, Json, RefusedError, call
 from service.operators.tables import (
-    Json,
     change_table,
     history_table,
+    preview_table,
     scenario_table,
     weights_table,
 )
-
-DEFAULT_URL = "http://127.0.0.1:8000"
-TIMEOUT_S = 10
-BAD_INPUT, AWAY = 2, 1
-
-
-class RefusedError(Exception):
-    """The service refused, or cannot be reached; `code` is the exit code."""
-
-    def __init__(self, message: str, code: int = BAD_INPUT) -> None:
-        self.code = code
-        super().__init__(message)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,54 +46,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def call(url: str, method: str, path: str, body: Json | None = None) -> Json:
-    """One request to the service. Raises RefusedError with the service's own words."""
-    content = None if body is None else json.dumps(body).encode()
-    headers = {"content-type": "application/json"}
-    try:
-        request = Request(url.rstrip("/") + path, content, headers, method=method)  # noqa: S310  (the operator chooses the URL)
-        with urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
-            return dict(json.load(response))
-    except HTTPError as error:
-        raise _refused(error) from None
-    except (URLError, OSError, HTTPException, ValueError, TypeError) as error:
-        reason = getattr(error, "reason", error)
-        raise RefusedError(
-            f"{url}: {reason}; start csmf-serve, or name its address with --url or CSMF_URL,"
-            f" as {DEFAULT_URL}",
-            AWAY,
-        ) from None
-
-
-def _refused(error: HTTPError) -> RefusedError:
-    code = AWAY if error.code >= HTTPStatus.INTERNAL_SERVER_ERROR else BAD_INPUT
-    try:
-        detail = json.load(error)["error"]
-    except (ValueError, KeyError, TypeError):
-        return RefusedError(f"{error.url}: HTTP {error.code} {error.reason}", code)
-    current = detail.get("current")
-    now = f"; it is now {current['weights']} by {current['author']}" if current else ""
-    return RefusedError(detail["message"] + now, code)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="csmf-weights", description="Objective weights in force.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _command(commands, "list", "all scenarios", _list, scenario_table)
-    _command(commands, "get", "one scenario", _get, weights_table).add_argument("scenario")
-    setting = _command(commands, "set", "set a scenario's weights", _set, change_table)
-    setting.add_argument("scenario")
-    setting.add_argument("weights", nargs="+", metavar="STAGE=WEIGHT", type=_assignment)
-    _add_change(setting)
-    history = _command(commands, "history", "versions of a scenario", _history, history_table)
-    history.add_argument("scenario")
+    _of_scenario(commands, "get", "one scenario", _get, weights_table)
+    preview = _of_scenario(
+        commands, "preview", "what weights would do to sample users", _preview, preview_table
+    )
+    _add_weights(preview)
+    preview.add_argument("--k", type=int, default=100, help="items per list (%(default)s)")
+    preview.add_argument(
+        "--users",
+        type=Path,
+        help="file of raw feature records, one JSON object a line; else the golden queries'",
+    )
+    history = _of_scenario(commands, "history", "versions of a scenario", _history, history_table)
     history.add_argument("--limit", type=int, default=20, help="most versions shown (20)")
     history.add_argument("--before", type=int, help="only versions below this one")
-    rollback = _command(commands, "rollback", "return to an older version", _rollback, change_table)
-    rollback.add_argument("scenario")
-    rollback.add_argument("--to", type=int, required=True, help="the version to return to")
-    _add_change(rollback)
+    _add_changes(commands)
     return parser
+
+
+def _add_changes(commands: Any) -> None:  # noqa: ANN401  (argparse's own types are private)
+    _add_weights(_change(commands, "set", "set a scenario's weights", _set))
+    rollback = _change(commands, "rollback", "return to all of an older version", _rollback)
+    rollback.add_argument("--to", type=int, required=True, help="the version to return to")
+    split = _change(commands, "split", "serve a share of the users with other weights", _split)
+    split.add_argument("variant", help="name of the variant, new or not")
+    _add_weights(split, "*")
+    split.add_argument("--share", type=_share, help="as 5%% or 0.05; else it stays as it is")
+    for name, text, ask in (
+        ("end", "end a variant: its users get the scenario's weights again", _end),
+        ("promote", "make a variant's weights the scenario's own, and end it", _promote),
+    ):
+        _change(commands, name, text, ask).add_argument("variant")
+    schedule = _change(commands, "schedule", "put other weights in force for a time", _schedule)
+    _add_weights(schedule)
+    time = "as 2026-12-24T18:00; in this machine's zone if it has no offset"
+    schedule.add_argument("--from", dest="begin", type=_time, help=f"{time}; else now")
+    end = schedule.add_mutually_exclusive_group(required=True)
+    end.add_argument("--until", type=_time, help=time)
+    end.add_argument("--for-good", action="store_true", help="until the next set or cancel")
+    _change(commands, "cancel", "drop the schedule, begun or not", _cancel)
 
 
 def _command(commands: Any, name: str, text: str, ask: Any, show: Any) -> Any:  # noqa: ANN401  (argparse's own types are private)
@@ -120,12 +103,24 @@ def _command(commands: Any, name: str, text: str, ask: Any, show: Any) -> Any:  
     return command
 
 
-def _add_change(command: argparse.ArgumentParser) -> None:
+def _of_scenario(commands: Any, name: str, text: str, ask: Any, show: Any) -> Any:  # noqa: ANN401
+    command = _command(commands, name, text, ask, show)
+    command.add_argument("scenario")
+    return command
+
+
+def _change(commands: Any, name: str, text: str, ask: Any) -> Any:  # noqa: ANN401
+    command = _of_scenario(commands, name, text, ask, change_table)
     command.add_argument("--reason", required=True, help="why, for those who read the history")
     command.add_argument("--author", default=_login(), help="who [%(default)s]")
     command.add_argument(
         "--expected-version", type=int, help="refuse if the scenario is not at this version"
     )
+    return command
+
+
+def _add_weights(command: Any, count: str = "+") -> None:  # noqa: ANN401
+    command.add_argument("weights", nargs=count, metavar="STAGE=WEIGHT", type=_assignment)
 
 
 def _assignment(text: str) -> tuple[str, float]:
@@ -138,6 +133,24 @@ def _assignment(text: str) -> tuple[str, float]:
         ) from None
 
 
+def _share(text: str) -> float:
+    try:
+        share = Decimal(text.removesuffix("%"))
+    except InvalidOperation:
+        raise argparse.ArgumentTypeError(f"expected a share, as 5% or 0.05, got {text!r}") from None
+    return float(share / 100 if text.endswith("%") else share)
+
+
+def _time(text: str) -> str:
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a time, as 2026-12-24T18:00, got {text!r}"
+        ) from None
+    return (parsed if parsed.tzinfo else parsed.astimezone()).isoformat()
+
+
 def _login() -> str:
     try:
         return getpass.getuser()
@@ -145,15 +158,26 @@ def _login() -> str:
         return "unknown"
 
 
-def _path(args: argparse.Namespace, rest: str = "") -> str:
-    return f"/scenarios/{quote(args.scenario, safe='')}/weights{rest}"
+def _path(args: argparse.Namespace, rest: str) -> str:
+    return f"/scenarios/{quote(args.scenario, safe='')}/{rest}"
 
 
-def _changed(args: argparse.Namespace) -> Json:
-    change = {"author": args.author, "reason": args.reason}
-    if args.expected_version is not None:
-        change["expected_version"] = args.expected_version
-    return change
+def _variant(args: argparse.Namespace, rest: str = "") -> str:
+    return _path(args, f"variants/{quote(args.variant, safe='')}{rest}")
+
+
+def _signed(args: argparse.Namespace, **fields: object) -> Json:
+    """The body of a change; what is None is left out and stays as it is."""
+    version = args.expected_version
+    signed = {"author": args.author, "reason": args.reason, "expected_version": version}
+    return {name: value for name, value in {**signed, **fields}.items() if value is not None}
+
+
+def _weights(args: argparse.Namespace) -> Json | None:
+    weights = dict(args.weights)
+    if len(weights) < len(args.weights):
+        raise RefusedError(f"expected each stage once, got {[name for name, _ in args.weights]}")
+    return weights or None
 
 
 def _list(args: argparse.Namespace) -> Json:
@@ -161,25 +185,57 @@ def _list(args: argparse.Namespace) -> Json:
 
 
 def _get(args: argparse.Namespace) -> Json:
-    return call(args.url, "GET", _path(args))
-
-
-def _set(args: argparse.Namespace) -> Json:
-    weights = dict(args.weights)
-    if len(weights) < len(args.weights):
-        raise RefusedError(f"expected each stage once, got {[name for name, _ in args.weights]}")
-    return call(args.url, "PUT", _path(args), {"weights": weights, **_changed(args)})
+    return call(args.url, "GET", _path(args, "weights"))
 
 
 def _history(args: argparse.Namespace) -> Json:
     query = {"limit": args.limit} | ({} if args.before is None else {"before": args.before})
-    return call(args.url, "GET", _path(args, f"/history?{urlencode(query)}"))
+    return call(args.url, "GET", _path(args, f"weights/history?{urlencode(query)}"))
+
+
+def _preview(args: argparse.Namespace) -> Json:
+    body = {"weights": _weights(args), "k": args.k}
+    if args.users:
+        body["users"] = _records(args.users)
+    return call(args.url, "POST", _path(args, "preview"), body)
+
+
+def _records(file: Path) -> list[Json]:
+    try:
+        return [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"{file}: {error}; expected one JSON object a line") from None
+
+
+def _set(args: argparse.Namespace) -> Json:
+    return call(args.url, "PUT", _path(args, "weights"), _signed(args, weights=_weights(args)))
 
 
 def _rollback(args: argparse.Namespace) -> Json:
-    return call(
-        args.url, "POST", _path(args, "/rollback"), {"to_version": args.to, **_changed(args)}
-    )
+    body = _signed(args, to_version=args.to)
+    return call(args.url, "POST", _path(args, "weights/rollback"), body)
+
+
+def _split(args: argparse.Namespace) -> Json:
+    body = _signed(args, share=args.share, weights=_weights(args))
+    return call(args.url, "PUT", _variant(args), body)
+
+
+def _end(args: argparse.Namespace) -> Json:
+    return call(args.url, "POST", _variant(args, "/end"), _signed(args))
+
+
+def _promote(args: argparse.Namespace) -> Json:
+    return call(args.url, "POST", _variant(args, "/promote"), _signed(args))
+
+
+def _schedule(args: argparse.Namespace) -> Json:
+    body = _signed(args, weights=_weights(args), **{"from": args.begin})
+    return call(args.url, "PUT", _path(args, "schedule"), {**body, "until": args.until})
+
+
+def _cancel(args: argparse.Namespace) -> Json:
+    return call(args.url, "POST", _path(args, "schedule/cancel"), _signed(args))
 
 
 if __name__ == "__main__":

@@ -2,46 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+
+from service.operators.client import Json
 
 SCALES_NOTE = (
     "A stage's scale is the sum of the weights from it to the end of the cascade, so scales never\n"
     "increase along it: a list weighted for clicks alone still carries exposure."
 )
+PREVIEW_NOTE = (
+    "Before is what users of no variant are served now. Scores are means over a list of each\n"
+    "stage's own score, not weighted; overlap is the part of a list that stays. --json shows lists."
+)
+CONTROL = "control"  # the users of no variant
+MOMENTS = ("before", "after")
 
-Json = dict[str, Any]
 Row = Sequence[object]
 
 
 def scenario_table(answer: Json) -> str:
     """All scenarios, one line each."""
-    stages = answer["stages"]
-    rows: list[Row] = [("scenario", "version", *stages, "author", "time", "reason")]
-    for record in answer["scenarios"]:
-        values = [_number(record["weights"].get(stage)) for stage in stages]
-        rows.append((record["scenario"], record["version"], *values, *_signed(record)))
     age = answer["age_s"]
     if age is None:
         fresh = "not read since the service started: these are the last known weights"
     else:
         fresh = f"read {age:.1f} s ago"
-    return f"{table(rows)}\n\nweights store: {fresh}"
+    listed = _record_table(("scenario", "version"), answer["stages"], answer["scenarios"])
+    return f"{listed}\n\nweights store: {fresh}"
 
 
 def weights_table(record: Json) -> str:
-    """One scenario: weights and scales per stage."""
+    """One scenario: weights and scales per stage, variants, schedule."""
     author, time, reason = _signed(record)
     title = f"{record['scenario']}, version {record['version']}, by {author} ({time}): {reason}"
-    return "\n\n".join([title, _stage_table([record]), _note(record)])
+    return _paragraphs(
+        title,
+        _stage_table([record]),
+        _variant_table([record]),
+        _schedule_line(record),
+        _note(record),
+    )
 
 
 def change_table(change: Json) -> str:
-    """Weights and scales per stage, before and after a change."""
+    """Weights and scales per stage, variants and schedule, before and after a change."""
     after, before = change["current"], change["previous"]
     old = f"version {before['version']}" if before else "new"
     title = f"{after['scenario']}: {old} → version {after['version']}, by {after['author']}"
-    return "\n\n".join([title, _stage_table([before, after]), _note(after)])
+    return _paragraphs(
+        title,
+        _stage_table([before, after]),
+        _variant_table([before, after]),
+        _schedule_line(after),
+        _note(after),
+    )
 
 
 def history_table(answer: Json) -> str:
@@ -49,13 +63,23 @@ def history_table(answer: Json) -> str:
     records = answer["records"]
     if not records:
         return "never set: the bundle's default is in force"
-    stages = list(records[0]["weights"])
-    rows: list[Row] = [("version", *stages, "author", "time", "reason")]
-    rows += [
-        (record["version"], *(_number(record["weights"].get(s)) for s in stages), *_signed(record))
-        for record in records
-    ]
-    return table(rows)
+    return _record_table(("version",), list(records[0]["weights"]), records)
+
+
+def preview_table(answer: Json) -> str:
+    """A dry run: weights, scales and mean scores before and after, then user by user."""
+    users = answer["users"]
+    title = (
+        f"{answer['scenario']}, version {answer['weights_version']}, on {len(users)} users of "
+        f"{answer['run_id']}/{answer['build_id']}: nothing was changed"
+    )
+    sides = [{**answer[when], "mean scores": answer["objective_scores"][when]} for when in MOMENTS]
+    rows: list[Row] = [("user", "overlap", *_stage_moments(answer["after"]["weights"]))]
+    rows += [_previewed(user) for user in users]
+    rows.append(("all", *_previewed(answer | {"user_id": None})[1:]))
+    return _paragraphs(
+        title, _stage_table(sides, ("weights", "scales", "mean scores")), table(rows), PREVIEW_NOTE
+    )
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -75,18 +99,81 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _stage_table(records: Sequence[Json | None]) -> str:
-    when = ["", " before", " after"][-len(records) :] if len(records) > 1 else [""]
-    header = [f"{what}{moment}" for what in ("weight", "scale") for moment in when]
+def _record_table(keys: Sequence[str], stages: Sequence[str], records: Sequence[Json]) -> str:
+    """Records, one line each, with what they hold besides weights, where any do."""
+    besides = [_besides(record) for record in records]
+    more = ["besides"] if any(besides) else []
+    rows: list[Row] = [(*keys, *stages, *more, "author", "time", "reason")]
+    for record, beside in zip(records, besides, strict=True):
+        weights = [_number(record["weights"].get(stage)) for stage in stages]
+        added = [beside or "-"] if more else []
+        rows.append((*(record[key] for key in keys), *weights, *added, *_signed(record)))
+    return table(rows)
+
+
+def _besides(record: Json) -> str:
+    """What a record holds besides weights; only the service knows the state of a schedule."""
+    count, planned = len(record.get("variants") or ()), record.get("schedule")
+    variants = f"{count} variant{'s' if count > 1 else ''}" if count else ""
+    schedule = f"schedule {planned.get('state', '')}".rstrip() if planned else ""
+    return ", ".join(filter(None, [variants, schedule]))
+
+
+def _stage_table(
+    records: Sequence[Json | None], kinds: Sequence[str] = ("weights", "scales")
+) -> str:
+    when = [f" {moment}" for moment in MOMENTS] if len(records) > 1 else [""]
+    header = [f"{kind.removesuffix('s')}{moment}" for kind in kinds for moment in when]
     rows: list[Row] = [("stage", *header)]
     for stage in (records[-1] or {})["weights"]:
         values = [
             _number(((record or {}).get(kind) or {}).get(stage))
-            for kind in ("weights", "scales")
+            for kind in kinds
             for record in records
         ]
         rows.append((stage, *values))
     return table(rows)
+
+
+def _variant_table(records: Sequence[Json | None]) -> str:
+    """Shares and weights of variants and of the users of none; empty if there are no variants."""
+    known = [record or {} for record in records]
+    named = {name: v for record in known for name, v in record.get("variants", {}).items()}
+    if not named:
+        return ""
+    after, shares = known[-1], [_shares(record) for record in known]
+    when = MOMENTS if len(known) > 1 else [""]
+    rows: list[Row] = [("variant", *(f"share {w}".rstrip() for w in when), *after["weights"])]
+    for name, variant in {**named, CONTROL: after}.items():
+        weights = [_number(variant["weights"].get(stage)) for stage in after["weights"]]
+        rows.append((name, *(_percent(share.get(name)) for share in shares), *weights))
+    return table(rows)
+
+
+def _shares(record: Json) -> dict[str, float]:
+    shares = {name: variant["share"] for name, variant in record.get("variants", {}).items()}
+    return {**shares, CONTROL: 1 - sum(shares.values())} if record else {}
+
+
+def _schedule_line(record: Json) -> str:
+    planned = record["schedule"]
+    if not planned:
+        return ""
+    weights = " ".join(f"{stage}={_number(k)}" for stage, k in planned["weights"].items())
+    end = f"until {_utc(planned['until'])}" if planned["until"] else "for good"
+    line = f"schedule {planned['state']}: {weights} from {_utc(planned['from'])} {end} (UTC)"
+    serves = "\nIt serves now, instead of the weights above; variants keep theirs."
+    return line + (serves if planned["state"] == "in force" else "")
+
+
+def _stage_moments(stages: Iterable[str]) -> list[str]:
+    return [f"{stage} {when}" for stage in stages for when in MOMENTS]
+
+
+def _previewed(user: Json) -> Row:
+    scores = user["objective_scores"]
+    values = [_number(scores[when][stage]) for stage in scores["after"] for when in MOMENTS]
+    return (user["user_id"] or "-", _percent(user["overlap"]), *values)
 
 
 def _note(record: Json) -> str:
@@ -98,17 +185,29 @@ def _note(record: Json) -> str:
 
 
 def _signed(record: Json) -> tuple[str, str, str]:
-    time = record["time"][:19].replace("T", " ") if record["version"] else "-"
+    time = _utc(record["time"]) if record["version"] else "-"
     return record["author"], time, record["reason"]
+
+
+def _utc(time: str) -> str:
+    return time[:19].replace("T", " ")
+
+
+def _paragraphs(*texts: str) -> str:
+    return "\n\n".join(filter(None, texts))
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:g}"
 
 
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.4g}%"
+
+
 def _is_number(text: str) -> bool:
     try:
-        float("0" if text == "-" else text)
+        float("0" if text == "-" else text.removesuffix("%"))
     except ValueError:
         return False
     return True
