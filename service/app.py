@@ -146,7 +146,7 @@ class _OnRefresh:
         self._telemetry.weights_unfit.set(len(misfits))
         if misfits and misfits != self._warned:
             log.warning(
-                "weights of %s do not fit the stages %s; the bundle's default serves instead",
+                "weights of %s do not fit the stages %s and are passed over",
                 misfits,
                 stages,
             )

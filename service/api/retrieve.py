@@ -108,6 +108,7 @@ def _answer(
     respond = time.perf_counter() - writing
     parts.telemetry.observe_stages({"queue": queued, **found.seconds, "respond": respond})
     parts.telemetry.observe_unknown(found)
+    parts.telemetry.lists.labels(weights.scenario, weights.whose).inc()
     return body
 
 

@@ -5,7 +5,8 @@ Decisions
   (`csmf-serve` makes a fresh one) and whichever answers adds all of them up. Without that variable
   (an app inside another process) the values of this process are shown.
 - Files of workers that died are dropped from gauges at each scrape; their counts stay.
-- Labels are bounded: known scenarios, status codes, features of the schema, published pairs.
+- Labels are bounded: known scenarios, their variants, status codes, features of the schema,
+  published pairs.
 - Every metric is listed in docs/operations.md; a test compares the two.
 """
 
@@ -50,6 +51,11 @@ class Telemetry:
             "Answers of /retrieve, by the scenario that served and by status.",
             ["scenario", "status"],
         )
+        self.lists = self._counter(
+            "csmf_lists_total",
+            "Lists returned, by whose weights served: own, schedule, request or variant:<name>.",
+            ["scenario", "weights"],
+        )
         self.request_seconds = self._histogram(
             "csmf_request_seconds", "Time of a /retrieve request inside a worker."
         )
@@ -90,7 +96,7 @@ class Telemetry:
         self.weights_refreshed.set(time.time())  # until the first answer, age counts from here
         self.weights_unfit = self._gauge(
             "csmf_weights_unfit_scenarios",
-            "Scenarios whose weights do not fit the bundle; its default serves instead.",
+            "Scenarios with weights that do not fit the bundle and are passed over.",
             "livemax",
         )
         self.snapshot_workers = self._gauge(

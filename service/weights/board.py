@@ -121,8 +121,7 @@ class WeightsBoard:
     def _log_changes(self, known: Records, fetched: Records) -> None:
         for name, record in fetched.items():
             if record != known.get(name):
-                weights = ", ".join(f"{stage}={k:g}" for stage, k in record.weights.items())
-                words = (name, record.version, record.author, weights, record.reason)
+                words = (name, record.version, record.author, record.summary(), record.reason)
                 log.info("weights of %s: version %d by %s: %s (%s)", *words)
 
     def _warn_of_lost(self, known: Records, fetched: Records) -> None:

@@ -116,3 +116,12 @@ class WeightsRecord(_Part):
         """The scenario's own, its schedule's and its variants'."""
         scheduled = [self.schedule.weights] if self.schedule else []
         return [self.weights, *scheduled, *(v.weights for v in self.variants.values())]
+
+    def summary(self) -> str:
+        """All that is in force, in one line of a log."""
+        weights = ", ".join(f"{stage}={k:g}" for stage, k in self.weights.items())
+        shares = "".join(f"; {name} {v.share:.2%}" for name, v in self.variants.items())
+        if self.schedule is None:
+            return weights + shares
+        end = f"until {self.schedule.until:%F %T}" if self.schedule.until else "for good"
+        return f"{weights}{shares}; schedule from {self.schedule.from_:%F %T} {end}"

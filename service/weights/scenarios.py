@@ -46,6 +46,15 @@ class InForce:
     scheduled: bool = False
     record: WeightsRecord | None = None  # None for the bundle's default and the request's own
 
+    @property
+    def whose(self) -> str:
+        """Whose weights they are, for counting."""
+        if self.variant:
+            return f"variant:{self.variant}"
+        if self.scheduled:
+            return "schedule"
+        return "request" if self.version is None else "own"
+
 
 def in_force(
     records: Records,

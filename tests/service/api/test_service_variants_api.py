@@ -62,6 +62,21 @@ def test_the_answer_speaks_of_variants_and_schedules_only_where_there_are_any(cl
     assert not {"variant", "scheduled"} & own.keys()
 
 
+def test_lists_are_counted_by_whose_weights_served(client):
+    put(client, "variants/bold", share=1, weights=BOLD)
+    put(client, "schedule", weights=SALE, until=None)
+    for _ in range(2):
+        retrieve(client)
+    retrieve(client, None)
+    retrieve(client, weights=OWN)
+    post(client, "schedule/cancel")
+    retrieve(client, None)
+    counted = {"variant:bold": 2.0, "schedule": 1.0, "request": 1.0, "own": 1.0}
+    page = client.get("/metrics").text
+    for whose, count in counted.items():
+        assert f'csmf_lists_total{{scenario="feed",weights="{whose}"}} {count}' in page
+
+
 def test_a_change_shows_shares_weights_and_scales_of_variants(client):
     change = put(client, "variants/bold", share=0.0123, weights=BOLD).json()
     assert change["previous"]["variants"] == {}

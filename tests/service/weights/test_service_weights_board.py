@@ -2,13 +2,15 @@
 
 import logging
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from service.weights.board import WeightsBoard
-from service.weights.changes import Change, set_weights
+from service.weights.changes import Change, schedule, set_weights
 from service.weights.embedded import EmbeddedStore
 from service.weights.redis_store import RedisStore
+from service.weights.variants import split
 
 WEIGHTS = {"exposure": 1.0, "click": 1.8, "conversion": 1.2}
 CHANGE = Change("feed", "ana", "more clicks")
@@ -124,6 +126,20 @@ def test_a_fault_in_one_refresh_does_not_end_the_following(tmp_path, start_board
     assert "ZeroDivisionError: a fault" in caplog.text
     set_weights(store, CHANGE, WEIGHTS)
     assert version_within(board, 2, 2)
+
+
+def test_a_change_is_logged_with_its_variants_and_its_schedule(tmp_path, start_board, caplog):
+    store = EmbeddedStore(tmp_path / "weights.sqlite3")
+    set_weights(store, CHANGE, WEIGHTS)
+    split(store, CHANGE, "bold", 0.05, WEIGHTS)
+    begin = datetime(2126, 12, 24, 18, tzinfo=UTC)
+    schedule(store, CHANGE, WEIGHTS, begin, begin + timedelta(hours=12))
+    with caplog.at_level(logging.INFO):
+        start_board(store)
+    assert (
+        "weights of feed: version 3 by ana: exposure=1, click=1.8, conversion=1.2; bold 5.00%; "
+        "schedule from 2126-12-24 18:00:00 until 2126-12-25 06:00:00 (more clicks)"
+    ) in caplog.text
 
 
 def test_each_refresh_is_observed(tmp_path, start_board):
