@@ -32,7 +32,7 @@ from service.retrieval.passing import Passing, PassingCache, cells_of_rows
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
-SCAN_COST = 1.5  # of a row scanned by its number, against one tested in its cell; measured
+SCAN_COST = 5.0  # of a row scanned by its number, against one tested in its cell; see scan_cost.py
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class ItemIndex:
         cells = self._filtered_cells(weights_S, k, fetch, passing.count)
         visited = len(self.ids_N) * (cells / self.effort.cells if self.effort else 1)
         if passing.rows_P is not None and SCAN_COST * passing.count <= visited:
-            yield self._scan(query_M, fetch, passing.rows_P)
+            yield self.scan(query_M, fetch, passing.rows_P)
         elif self.effort is None:
             yield self._search(query_M, fetch, passing.testing())
         else:
@@ -126,7 +126,7 @@ class ItemIndex:
         scores_1K, rows_1K = self.faiss_index.search(query_M[None], fetch, params=parameters)
         return rows_1K[0], scores_1K[0]
 
-    def _scan(self, query_M: Floats, fetch: int, rows_P: Rows) -> tuple[Rows, Floats]:
+    def scan(self, query_M: Floats, fetch: int, rows_P: Rows) -> tuple[Rows, Floats]:
         """The exact best of some rows, read where they lie: a copy of them would cost more."""
         scores_P = np.empty(len(rows_P), np.float32)
         faiss.fvec_inner_products_by_idx(  # type: ignore[attr-defined]  # not in its stubs
