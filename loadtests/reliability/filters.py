@@ -141,7 +141,7 @@ def _truth(service: RunningService, user: object, ids_N: NDArray[np.str_]) -> Tr
 
 def _ask(service: RunningService, **body: object) -> dict[str, Any]:
     url = f"http://127.0.0.1:{service.port}/retrieve"
-    request = urllib.request.Request(url, json.dumps(body).encode())  # noqa: S310  our own service
+    request = urllib.request.Request(url, json.dumps(body).encode())
     request.add_header("content-type", "application/json")
     try:
         with urllib.request.urlopen(request, timeout=120) as response:  # noqa: S310  our own service

@@ -18,8 +18,6 @@ import faiss
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from support.log import write_log
-from support.towers import embedding_table, make_tower
 
 from bundle.attributes import Attribute, AttributeColumn, write_attributes
 from bundle.features import (
@@ -51,6 +49,9 @@ from bundle.store import (
     staged_index,
 )
 from bundle.towers import open_item_tower, open_user_tower
+
+from .log import write_log
+from .towers import embedding_table, make_tower
 
 SEGMENTS = Segments(("exposure", "click", "conversion"), (6, 5, 5))
 
