@@ -79,6 +79,16 @@ def test_a_restart_without_redis_begins_with_the_last_known_weights(own_redis, s
     assert board.refreshed_at is None
 
 
+def test_the_last_known_weights_keep_variants_and_schedule(tmp_path, start_board):
+    store = EmbeddedStore(tmp_path / "weights.sqlite3")
+    set_weights(store, CHANGE, WEIGHTS)
+    split(store, CHANGE, "bold", 0.05, WEIGHTS)
+    record = schedule(store, CHANGE, WEIGHTS)
+    start_board(store).stop()
+    restarted = start_board(RedisStore("redis://127.0.0.1:1/0"))
+    assert dict(restarted.records) == {"feed": record}
+
+
 def test_a_broken_fallback_file_is_logged_and_does_not_stop_the_start(
     tmp_path, start_board, caplog
 ):
