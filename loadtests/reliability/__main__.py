@@ -19,11 +19,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
-from loadtests.reliability import filters, swaps
+from loadtests.reliability import filters, swaps, weights
 from loadtests.reliability.running import ServiceError
 from loadtests.verdict import Verdict, as_table, judge
 
-EXPERIMENTS: Mapping[str, ModuleType] = {"filters": filters, "swaps": swaps}
+EXPERIMENTS: Mapping[str, ModuleType] = {
+    "filters": filters,
+    "swaps": swaps,
+    "weights": weights,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

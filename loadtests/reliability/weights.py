@@ -6,6 +6,7 @@ Decisions
 - The split is judged by what /retrieve says of each user, on connections that reach all workers.
 - Users are asked again after a restart of the service and after one share grew: nobody may have
   moved but from the scenario's own weights into the variant that grew.
+- The weights are in a local file, or with CSMF_REDIS_URL in the environment in that Redis.
 - How late a schedule ends is the time between its `until` and the last answer that it served.
 """
 
@@ -19,27 +20,29 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from loadtests.reliability.pairs import make_runs
-from loadtests.reliability.running import RunningService
+from loadtests.reliability.pairs import find_pairs, make_runs
+from loadtests.reliability.running import RunningService, ServiceError
 from loadtests.verdict import Threshold
 
 SHARES = {"calm": 0.05, "bold": 0.2}
 GROWN = 0.1  # what `calm` grows to
 SCHEDULE_S = 2.0
+KNOWN_S = 0.5  # after this every worker knows of a change; 100 ms are promised
 ASKING = 8  # connections that ask for the users' variants
 Json = dict[str, Any]
 Variants = dict[str, str | None]
+Outcome = tuple[int, int, str]  # the version that was seen, the status of the answer, the author
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Of this experiment."""
     add = parser.add_argument
     add("--releases", type=Path, help="folder with a published pair; default: one made here")
-    add("--redis-url", default="", help="keep the weights there; default: a local file")
     add("--updates", type=int, default=1000, help="of the burst (default: %(default)s)")
     add("--authors", type=int, default=50, help="who update at once (default: %(default)s)")
     add("--users", type=int, default=20_000, help="to split (default: %(default)s)")
@@ -63,21 +66,22 @@ def run(options: argparse.Namespace, work: Path) -> dict[str, float]:
     """Burst, split, restart, grow, schedule; the figures."""
     work.mkdir(parents=True, exist_ok=True)
     releases = options.releases or make_runs(work, ["one"], 2000)
-    flags = ["--workers", str(options.workers)]
-    flags += ["--redis-url", options.redis_url] if options.redis_url else []
+    if options.releases is None:
+        find_pairs(releases)[0].publish()
+    flags = ("--workers", str(options.workers))
     scenario = f"burst-{time.time_ns()}"
     with RunningService(releases, work, *flags) as service:
         stages = _call(service.port, "GET", "/scenarios")[1]["stages"]
         operator = Operator(service.port, scenario, dict.fromkeys(stages, 1.0))
-        operator.put("weights", weights=operator.weights)
+        operator.settle("weights", weights=operator.weights)
         figures = _burst(operator, options.updates, options.authors)
         for name, share in SHARES.items():
-            operator.put(f"variants/{name}", share=share, weights=operator.weights)
+            operator.settle(f"variants/{name}", share=share, weights=operator.weights)
         first = _variants(operator, options.users)
     with RunningService(releases, work, *flags) as service:
         operator = Operator(service.port, scenario, operator.weights)
         second = _variants(operator, options.users)
-        operator.put("variants/calm", share=GROWN)
+        operator.settle("variants/calm", share=GROWN)
         third = _variants(operator, options.users)
         late = _lateness(operator)
     grown = {user for user in second if (second[user], third[user]) == (None, "calm")}
@@ -100,6 +104,13 @@ class Operator:
         """Status and answer of one change."""
         signed = {"author": "loadtest", "reason": "experiment", **body}
         return _call(self.port, "PUT", f"/scenarios/{self.scenario}/{path}", signed)
+
+    def settle(self, path: str, **body: object) -> None:
+        """Make a change and wait until every worker knows of it."""
+        status, answer = self.put(path, **body)
+        if status != HTTPStatus.OK:
+            raise ServiceError(f"{self.scenario}/{path} was refused: {answer}")
+        time.sleep(KNOWN_S)
 
     def version(self) -> int:
         """The version in force."""
@@ -127,7 +138,7 @@ def _ask(
 def _burst(operator: Operator, updates: int, authors: int) -> dict[str, float]:
     """Updates by many authors at once, each from the version it saw; who won is in the history."""
 
-    def update(number: int) -> tuple[int, int, str]:
+    def update(number: int) -> Outcome:
         seen, author = operator.version(), f"author-{number}"
         body = {"weights": operator.weights, "author": author, "expected_version": seen}
         return seen, operator.put("weights", **body)[0], author
@@ -136,30 +147,34 @@ def _burst(operator: Operator, updates: int, authors: int) -> dict[str, float]:
     with ThreadPoolExecutor(authors) as pool:
         outcomes = list(pool.map(update, range(updates)))
     seconds = time.perf_counter() - began
-    statuses = Counter(status for _, status, _ in outcomes)
-    won = {seen + 1: author for seen, status, author in outcomes if status == 200}
+    time.sleep(KNOWN_S)
     history = {record["version"]: record["author"] for record in _history(operator, before)}
-    expected = range(before + 1, before + statuses[200] + 1)
+    return judged_burst(outcomes, history, before) | {"updates_per_second": updates / seconds}
+
+
+def judged_burst(
+    outcomes: Sequence[Outcome], history: Mapping[int, str], before: int
+) -> dict[str, float]:
+    """What became of the updates, and the versions that are not their one winner's."""
+    statuses = Counter(status for _, status, _ in outcomes)
+    won = {seen + 1: author for seen, status, author in outcomes if status == HTTPStatus.OK}
+    expected = range(before + 1, before + statuses[HTTPStatus.OK] + 1)
     wrong = [v for v in expected if v not in won or history.get(v) != won[v]]
+    others = statuses.total() - statuses[HTTPStatus.OK] - statuses[HTTPStatus.CONFLICT]
     return {
-        "updates_answered": len(outcomes),
-        "updates_won": statuses[200],
-        "updates_refused": statuses[409],
-        "updates_neither_won_nor_refused": len(outcomes) - statuses[200] - statuses[409],
+        "updates_answered": statuses.total(),
+        "updates_won": statuses[HTTPStatus.OK],
+        "updates_refused": statuses[HTTPStatus.CONFLICT],
+        "updates_neither_won_nor_refused": others,
         "versions_without_their_winner": len(wrong) + len(history.keys() - set(expected)),
-        "updates_per_second": len(outcomes) / seconds,
     }
 
 
 def _history(operator: Operator, after: int) -> list[Json]:
-    records: list[Json] = []
-    page = f"/scenarios/{operator.scenario}/weights/history?limit=1000"
-    while found := _call(operator.port, "GET", page)[1]["records"]:
-        records += [record for record in found if record["version"] > after]
-        page = page.split("&")[0] + f"&before={found[-1]['version']}"
-        if found[-1]["version"] <= max(1, after):
-            break
-    return records
+    path = f"/scenarios/{operator.scenario}/weights/history?limit=1000&before="
+    below = range(operator.version() + 1, after + 1, -1000)
+    pages = [_call(operator.port, "GET", f"{path}{version}")[1]["records"] for version in below]
+    return [record for page in pages for record in page if record["version"] > after]
 
 
 def _variants(operator: Operator, users: int) -> Variants:
@@ -198,7 +213,7 @@ def _share_error(variants: Variants) -> float:
 def _lateness(operator: Operator) -> float:
     """Seconds for which a schedule served beyond its end; asks until it has ended for a second."""
     until = datetime.now(UTC) + timedelta(seconds=SCHEDULE_S)
-    operator.put("schedule", weights=operator.weights, until=until.isoformat())
+    operator.settle("schedule", weights=operator.weights, until=until.isoformat())
     connection = HTTPConnection("127.0.0.1", operator.port, timeout=60)
     last = math.nan  # stays so if it never served, which misses the threshold
     while (now := datetime.now(UTC)) < until + timedelta(seconds=1):
