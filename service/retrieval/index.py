@@ -28,7 +28,7 @@ from bundle.errors import DimensionMismatchError
 from bundle.store import Index
 from service.retrieval.effort import filtered_cells
 from service.retrieval.filters import Columns, Condition, compile_filter, evaluate
-from service.retrieval.passing import Passing, PassingCache, cells_of_rows
+from service.retrieval.passing import Cells, Passing, PassingCache
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -44,7 +44,7 @@ class ItemIndex:
     ids_N: NDArray[np.bytes_]
     vectors_NM: Floats
     attributes: Columns = field(default_factory=dict)
-    cells_N: NDArray[np.int32] | None = None  # of an inverted file that has attributes
+    cells: Cells | None = None  # of an inverted file that has attributes
     filters: PassingCache = field(default_factory=PassingCache)
 
     def search(
@@ -77,7 +77,7 @@ class ItemIndex:
             return None
         tests = compile_filter(self.attributes, conditions)
         return self.filters.get(
-            tests, lambda: Passing.of(evaluate(self.attributes, tests), self.cells_N)
+            tests, lambda: Passing.of(evaluate(self.attributes, tests), self.cells)
         )
 
     def rows_of(self, item_ids: Sequence[str]) -> Rows:
@@ -110,7 +110,7 @@ class ItemIndex:
                 yield self._search(query_M, fetch, parameters)
             return
         fetch = min(k + excluded, passing.count)
-        cells = self._filtered_cells(weights_S, k, fetch, passing.count)
+        cells = self._filtered_cells(weights_S, k, fetch, passing)
         visited = len(self.ids_N) * (cells / self.effort.cells if self.effort else 1)
         if passing.rows_P is not None and SCAN_COST * passing.count <= visited:
             yield self.scan(query_M, fetch, passing.rows_P)
@@ -152,12 +152,13 @@ class ItemIndex:
             yield _visiting(more)
 
     def _filtered_cells(
-        self, weights_S: NDArray[np.float64], k: int, fetch: int, count: int
+        self, weights_S: NDArray[np.float64], k: int, fetch: int, passing: Passing
     ) -> int:
         if self.effort is None:
             return 0
-        share = count / len(self.ids_N)
-        return filtered_cells(self.effort, weights_S, self._length(k, fetch), share)
+        share = passing.count / len(self.ids_N)
+        length = self._length(k, fetch)
+        return filtered_cells(self.effort, weights_S, length, share, passing.clustering)
 
     def _length(self, k: int, fetch: int) -> int:
         """The list length to look up: what is fetched, but exclusions alone never exceed it."""
@@ -202,5 +203,5 @@ def open_index(files: Index) -> ItemIndex:
         files.item_ids_N,
         files.item_vectors_NM,
         columns,
-        cells_of_rows(faiss.extract_index_ivf(mapped)) if effort and columns else None,
+        Cells.of(faiss.extract_index_ivf(mapped)) if effort and columns else None,
     )

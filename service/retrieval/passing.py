@@ -28,6 +28,24 @@ LARGEST_SCANNED = 0.25  # of all rows: a longer list is never scanned
 
 
 @dataclass(frozen=True)
+class Cells:
+    """Of an inverted file: the cell of each row, and the rows of each cell."""
+
+    of_rows_N: NDArray[np.int32]
+    sizes_C: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, inverted: faiss.IndexIVF) -> Cells:
+        """Read from the lists of the file."""
+        lists: faiss.InvertedLists = inverted.invlists  # type: ignore[assignment]  # it has them
+        sizes_C = np.array([lists.list_size(cell) for cell in range(inverted.nlist)], np.int64)
+        cells_N = np.empty(inverted.ntotal, np.int32)
+        for cell, size in enumerate(sizes_C.tolist()):
+            cells_N[faiss.rev_swig_ptr(lists.get_ids(cell), size)] = cell
+        return cls(cells_N, sizes_C)
+
+
+@dataclass(frozen=True)
 class Passing:
     """Rows that pass, and the cells that hold them."""
 
@@ -35,22 +53,29 @@ class Passing:
     rows_P: Rows | None  # None: too many to scan
     bits_N: NDArray[np.uint8]  # one bit per row, lowest first
     cells: int  # that hold a row that passes; 0 where the index has no cells
+    clustering: float  # 0: the same share of each cell passes; 1: all of a cell or nothing
     rows_selector: faiss.IDSelectorBitmap
     cells_selector: faiss.SearchParameters | None
 
     @classmethod
-    def of(cls, passes_N: NDArray[np.bool_], cells_N: NDArray[np.int32] | None) -> Passing:
-        """From one boolean per row, and the cell of each row."""
+    def of(cls, passes_N: NDArray[np.bool_], cells: Cells | None) -> Passing:
+        """From one boolean per row."""
         rows_P, bits_N = np.flatnonzero(passes_N), np.packbits(passes_N, bitorder="little")
-        few = len(rows_P) <= LARGEST_SCANNED * len(passes_N)
-        cells, cells_selector = 0, None
-        if cells_N is not None:
-            holds_C = np.zeros(int(cells_N.max()) + 1, bool)
-            holds_C[cells_N[rows_P]] = True
-            cells, cells_selector = int(holds_C.sum()), faiss.SearchParameters()
-            cells_selector.sel = _selector(np.packbits(holds_C, bitorder="little"))
-        listed_P = rows_P if few else None
-        return cls(len(rows_P), listed_P, bits_N, cells, _selector(bits_N), cells_selector)
+        listed_P = rows_P if len(rows_P) <= LARGEST_SCANNED * len(passes_N) else None
+        if cells is None:
+            return cls(len(rows_P), listed_P, bits_N, 0, 0.0, _selector(bits_N), None)
+        counts_C = np.bincount(cells.of_rows_N[rows_P], minlength=len(cells.sizes_C))
+        holding = faiss.SearchParameters()
+        holding.sel = _selector(np.packbits(counts_C > 0, bitorder="little"))
+        return cls(
+            count=len(rows_P),
+            rows_P=listed_P,
+            bits_N=bits_N,
+            cells=int(np.count_nonzero(counts_C)),
+            clustering=_clustering(counts_C, cells.sizes_C),
+            rows_selector=_selector(bits_N),
+            cells_selector=holding,
+        )
 
     @property
     def nbytes(self) -> int:
@@ -101,13 +126,14 @@ class PassingCache:
         return made
 
 
-def cells_of_rows(inverted: faiss.IndexIVF) -> NDArray[np.int32]:
-    """The cell [N] of each row of an inverted file."""
-    lists: faiss.InvertedLists = inverted.invlists  # type: ignore[assignment]  # a reader has them
-    cells_N = np.empty(inverted.ntotal, np.int32)
-    for cell in range(inverted.nlist):
-        cells_N[faiss.rev_swig_ptr(lists.get_ids(cell), lists.list_size(cell))] = cell
-    return cells_N
+def _clustering(counts_C: NDArray[np.int64], sizes_C: NDArray[np.int64]) -> float:
+    """Variance over rows of their cell's passing share, as a part of the largest it could be."""
+    share = counts_C.sum() / sizes_C.sum()
+    if not 0 < share < 1:
+        return 0.0
+    shares_C = counts_C / np.maximum(sizes_C, 1)
+    spread = np.average(np.square(shares_C - share), weights=sizes_C)
+    return float(spread / (share * (1 - share)))
 
 
 def _selector(bits: NDArray[np.uint8]) -> faiss.IDSelectorBitmap:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bundle.store import read_current, read_pair
 from service.retrieval.index import Floats, ItemIndex, open_index
-from service.retrieval.passing import Passing, cells_of_rows
+from service.retrieval.passing import Cells, Passing
 
 QUERIES, ROUNDS, LENGTH = 100, 5, 100
 SHARES = (0.005, 0.05)  # of the rows: scanned, or in the cells visited
@@ -58,7 +58,7 @@ def _scans(index: ItemIndex, rng: np.random.Generator) -> list[tuple[float, Sear
 
 def _visits(index: ItemIndex, rng: np.random.Generator) -> list[tuple[float, Search]]:
     passes_N = rng.random(len(index.ids_N)) < PASSING
-    passing = Passing.of(passes_N, cells_of_rows(faiss.extract_index_ivf(index.faiss_index)))
+    passing = Passing.of(passes_N, Cells.of(faiss.extract_index_ivf(index.faiss_index)))
 
     def visit(cells: int) -> Search:
         parameters = passing.visiting(cells)

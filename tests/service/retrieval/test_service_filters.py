@@ -14,7 +14,7 @@ from bundle.scoring import exact_top_k, scale_query
 from bundle.store import publish
 from index_builder.build import BuildSettings, build_index
 from service.retrieval.filters import Condition, FilterError, compile_filter, evaluate
-from service.retrieval.passing import Passing, PassingCache, cells_of_rows
+from service.retrieval.passing import Cells, Passing, PassingCache
 from service.snapshots.releases import load_snapshot
 
 NOTHING = np.empty(0, np.int64)
@@ -124,6 +124,16 @@ def test_the_filters_used_last_are_kept_within_their_bound():
     assert made == ["a", "b", "c", "b"]
 
 
+def test_a_filter_knows_how_far_it_goes_with_the_cells():
+    cells = Cells(np.repeat(np.arange(10, dtype=np.int32), 1000), np.full(10, 1000))
+    whole = Passing.of(np.repeat(np.arange(10) < 3, 1000), cells)
+    apart = Passing.of(np.random.default_rng(0).random(10_000) < 0.3, cells)
+    assert (whole.cells, apart.cells) == (3, 10)
+    assert whole.clustering == pytest.approx(1)
+    assert apart.clustering < 0.01
+    assert Passing.of(np.ones(10_000, bool), cells).clustering == 0
+
+
 @pytest.fixture(scope="module")
 def clustered(tmp_path_factory):
     """A snapshot over an inverted file, users, and two attributes in [0, 1): apart and together.
@@ -143,7 +153,7 @@ def clustered(tmp_path_factory):
     near_N = np.argsort(np.argsort(distances_N)) / ITEMS
     values = {"apart": rng.permutation(ITEMS) / ITEMS, "near": near_N}
     attributes = {name: column(name, "number", held) for name, held in values.items()}
-    index = replace(index, attributes=attributes, cells_N=cells_of_rows(index.faiss_index))
+    index = replace(index, attributes=attributes, cells=Cells.of(index.faiss_index))
     return index, scale_query(users_BM, PAPER, snapshot.segments)
 
 
@@ -199,7 +209,7 @@ def test_an_index_without_cells_gives_the_exact_list(clustered, share):
     index, queries_BM = clustered
     flat = faiss.IndexFlatIP(index.vectors_NM.shape[1])
     flat.add(np.ascontiguousarray(index.vectors_NM))
-    exact = replace(index, faiss_index=flat, effort=None, cells_N=None, filters=PassingCache())
+    exact = replace(index, faiss_index=flat, effort=None, cells=None, filters=PassingCache())
     passes = exact.passing([Condition("apart", most=share - 0.5 / ITEMS)])
     rows_P = np.flatnonzero(index.attributes["apart"].values_N < share)
     for query_M in queries_BM[:5]:
