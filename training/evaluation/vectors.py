@@ -10,8 +10,8 @@ Decisions
 - A fused score is a mean of the stages' scores, so an item that k others beat on every stage is in
   no list of k. `finds` scores what is left under a whole grid of weights at once, and asks only
   whether the positives are there. It agrees with `rank` to the last tie, but for rounding.
-- Two models fused are one model of the joined vectors, with twice the index and one search. Where
-  they share their items, the sum of their user vectors scores the same over the one index.
+- Two models joined are one model with a segment each, twice the index and one search. Where they
+  share their items, the sum of their user vectors scores the same over the one index.
 
 Dimension letters: Q queries, B of them, N items, C candidates, M vector dims, S stages, K ranks,
 P positives, L lists (weights).
@@ -119,20 +119,16 @@ def alone_weights(stage: str, stages: Sequence[str]) -> ObjectiveWeights:
     return ObjectiveWeights.parse({each: float(each == stage) for each in stages}, stages)
 
 
-FUSED = alone_weights("fused", ["fused"])  # of what `fuse` makes
-
-
-def fuse(parts: Sequence[tuple[Vectors, ObjectiveWeights]], factors: Sequence[float]) -> Vectors:
-    """Several models as one: its score is the sum of theirs, each times its factor."""
-    users_QM = np.concatenate(
-        [
-            np.float32(factor) * scale_query(part.users_QM, weights.as_array(), part.segments)
-            for (part, weights), factor in zip(parts, factors, strict=True)
-        ],
-        axis=1,
-    )
-    items_NM = np.concatenate([part.items_NM for part, _ in parts], axis=1)
-    return Vectors(Segments(FUSED.stages, (items_NM.shape[1],)), users_QM, items_NM)
+def join(models: Sequence[Vectors]) -> Vectors:
+    """Several models as the segments of one, so that Eq. 8 weighs them: with scales that never
+    increase, what counts most comes first."""
+    if any(len(model.segments.names) > 1 for model in models):
+        raise ValueError("join: expected models of one segment each")
+    names = tuple(name for model in models for name in model.segments.names)
+    sizes = tuple(size for model in models for size in model.segments.sizes)
+    users_QM = np.concatenate([model.users_QM for model in models], axis=1)
+    items_NM = np.concatenate([model.items_NM for model in models], axis=1)
+    return Vectors(Segments(names, sizes), users_QM, items_NM)
 
 
 def _contenders(scores_SN: Floats, k: int) -> Rows:

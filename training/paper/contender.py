@@ -28,7 +28,7 @@ from training.evaluation.lists import merge_lists
 from training.evaluation.metrics import Floats, Rows
 from training.evaluation.questions import Questions
 from training.evaluation.trial import Trial, open_trials
-from training.evaluation.vectors import FUSED, TwoTowers, Vectors, alone_weights, fuse
+from training.evaluation.vectors import TwoTowers, Vectors, alone_weights, join
 from training.logs.reader import Log
 
 SHARES = tuple(round(step / 10, 1) for step in range(11))  # of the second model
@@ -111,29 +111,45 @@ def single(trial: Trial, stages: Sequence[str]) -> Side:
 def several(trials: Mapping[str, Trial], stages: Sequence[str]) -> Side:
     """A model per objective; fronts are over those of the last two stages."""
     first, second = (trials[stage] for stage in stages[-2:])
-    questions = first.questions
-
-    def joined(share: float) -> Trial:
-        parts = [(each.vectors, _whole(each.vectors)) for each in (first, second)]
-        return Trial(questions, fuse(parts, (1 - share, share)))
-
-    def merged(k: int) -> Floats:
-        ranked = [each.vectors.rank(_whole(each.vectors), k) for each in (first, second)]
-        lists = [merge_lists(ranked[1], ranked[0], share) for share in SHARES]
-        return np.stack([[questions.recall(each, s, k) for s in stages] for each in lists])
-
-    def fused(k: int) -> Floats:
-        return np.concatenate([joined(share).recall([FUSED], k) for share in SHARES])
-
-    labels = tuple(f"{share:g} {stages[-1]}" for share in SHARES)
     lists = {
         f"{stage} list": _ranker(trial, _whole(trial.vectors)) for stage, trial in trials.items()
     }
-    return Side(
-        questions,
-        {**lists, "fused": lambda: joined(0.5).vectors.rank(FUSED, questions.ks[-1])},
-        {JOINED: Front(labels, fused), MERGED: Front(labels, merged)},
+    labels = tuple(f"{share:g} {stages[-1]}" for share in SHARES)
+    fronts = {
+        JOINED: Front(labels, lambda k: _recall_joined(first, second, k)),
+        MERGED: Front(labels, lambda k: _recall_merged(first, second, k)),
+    }
+    even = _joined(first, second)
+    return Side(first.questions, {**lists, "fused": _ranker(even, _leaning(even, 0.5))}, fronts)
+
+
+def _recall_joined(first: Trial, second: Trial, k: int) -> Floats:
+    """[L, O, Q] of each share; Eq. 8 never scales a later segment more, so each leads a half."""
+    early, late = _joined(first, second), _joined(second, first)
+    of_first = [_leaning(early, 1 - share) for share in SHARES if share <= 0.5]
+    of_second = [_leaning(late, share) for share in SHARES if share > 0.5]
+    return np.concatenate([early.recall(of_first, k), late.recall(of_second, k)])
+
+
+def _recall_merged(first: Trial, second: Trial, k: int) -> Floats:
+    """[L, O, Q] of each share."""
+    questions = first.questions
+    ranked = [each.vectors.rank(_whole(each.vectors), k) for each in (first, second)]
+    lists = [merge_lists(ranked[1], ranked[0], share) for share in SHARES]
+    return np.stack(
+        [[questions.recall(each, stage, k) for stage in questions.objectives] for each in lists]
     )
+
+
+def _joined(first: Trial, second: Trial) -> Trial:
+    return Trial(first.questions, join([first.vectors, second.vectors]))
+
+
+def _leaning(joined: Trial, share: float) -> ObjectiveWeights:
+    """Weights that scale two segments by `share`, at least a half, and what is left of 1."""
+    first, second = joined.vectors.segments.names
+    given = {first: round(2 * share - 1, 6), second: round(1 - share, 6)}
+    return ObjectiveWeights.parse(given, (first, second))
 
 
 def _whole(vectors: Vectors) -> ObjectiveWeights:

@@ -8,17 +8,21 @@ from bundle.weights import ObjectiveWeights
 from training.evaluation.choice import weight_grid
 from training.evaluation.lists import merge_lists
 from training.evaluation.metrics import Relevant
-from training.evaluation.vectors import FUSED, Vectors, alone_weights, fuse
+from training.evaluation.vectors import Vectors, alone_weights, join
 
 STAGES = ("click", "conversion")
 WEIGHTS = ObjectiveWeights.parse({"click": 1.0, "conversion": 0.5}, STAGES)
-ALONE = alone_weights("conversion", STAGES)  # the inner product of whole vectors
 
 
 def random_vectors(seed, dim=8):
     rng = np.random.default_rng(seed)
     users_QM, items_NM = rng.normal(size=(300, dim)), rng.normal(size=(70, dim))
     return Vectors(Segments(STAGES, (5, dim - 5)), users_QM.astype("f"), items_NM.astype("f"))
+
+
+def model(name, seed, dim=8):
+    vectors = random_vectors(seed, dim)
+    return Vectors(Segments((name,), (dim,)), vectors.users_QM, vectors.items_NM)
 
 
 def random_positives(seed):
@@ -51,26 +55,29 @@ def test_no_queries_have_no_lists():
     assert nobody.rank(WEIGHTS, 10).shape == (0, 10)
 
 
-def test_fused_models_score_the_weighted_sum_of_their_scores():
-    one, two = random_vectors(3, dim=8), random_vectors(4, dim=12)
-    click = alone_weights("click", STAGES)
-    fused = fuse([(one, WEIGHTS), (two, click)], [2.0, 0.5])
-    scores_QN = 2.0 * _scores(one, (1.5, 0.5)) + 0.5 * _scores(two, (1.0, 0.0))
+def test_joined_models_score_the_weighted_sum_of_their_scores():
+    one, two = model("one", 3, dim=8), model("two", 4, dim=12)
+    joined = join([one, two])
+    weights = ObjectiveWeights.parse({"one": 1.5, "two": 0.5}, ("one", "two"))
+    scores_QN = 2.0 * one.users_QM @ one.items_NM.T + 0.5 * two.users_QM @ two.items_NM.T
     expected_QK = np.argsort(-scores_QN, axis=1)[:, :5]
-    np.testing.assert_array_equal(fused.rank(FUSED, 5), expected_QK)
-    assert fused.items_NM.shape[1] == 20
+    np.testing.assert_array_equal(joined.rank(weights, 5), expected_QK)
+    assert joined.items_NM.shape[1] == 20
 
 
-def test_fused_models_that_share_their_items_rank_as_the_sum_of_their_user_vectors():
-    one, two = random_vectors(3), random_vectors(4)
-    fused = fuse([(one, ALONE), (Vectors(one.segments, two.users_QM, one.items_NM), ALONE)], [1, 2])
-    summed = Vectors(one.segments, one.users_QM + 2 * two.users_QM, one.items_NM)
-    np.testing.assert_array_equal(fused.rank(FUSED, 10), summed.rank(ALONE, 10))
+def test_joined_models_that_share_their_items_rank_as_the_sum_of_their_user_vectors():
+    one, two = model("one", 3), model("two", 4)
+    joined = join([one, Vectors(two.segments, two.users_QM, one.items_NM)])
+    weights = ObjectiveWeights.parse({"one": 1.0, "two": 1.0}, ("one", "two"))
+    summed = Vectors(one.segments, 2 * one.users_QM + two.users_QM, one.items_NM)
+    np.testing.assert_array_equal(
+        joined.rank(weights, 10), summed.rank(alone_weights("one", ["one"]), 10)
+    )
 
 
-def _scores(vectors, scales):
-    scaled_QM = vectors.users_QM * np.repeat(scales, vectors.segments.sizes)
-    return scaled_QM @ vectors.items_NM.T
+def test_models_with_segments_of_their_own_are_not_joined():
+    with pytest.raises(ValueError, match="one segment each"):
+        join([random_vectors(0), model("two", 1)])
 
 
 def test_a_merged_list_has_its_share_of_the_first_and_nothing_twice():
