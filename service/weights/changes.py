@@ -6,6 +6,9 @@ Decisions
 - Every change is one edit, a function from the record before to the fields that differ, and
   `amend` makes it a version: by compare-and-set with `expected_version`, else tried again on
   whatever came in between.
+- Writers of one process take turns. The store alone keeps history linear, but in a burst writers
+  would lose race after race against each other, and SQLite's locks starve some of them. Who waited
+  for a turn in vain goes on without: a store that is away must not hold up more than it does.
 - What is in force although the store has no record of it (the bundle's default, or what a store
   lost) is the record before, if the caller names it.
 - A schedule without end has, once it began, the place of the scenario's weights. Weights set after
@@ -16,7 +19,9 @@ Use: `set_weights(store, Change("feed", author, reason), weights)`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -24,6 +29,8 @@ from service.weights.record import Schedule, WeightsRecord
 from service.weights.store import UnknownVersionError, VersionConflictError, WeightsStore
 
 APPEND_ATTEMPTS = 20  # an unconditional change that loses this many races in a row gives up
+TURN_S = 2.0  # longest wait for one's turn to write
+_turns = threading.Lock()
 
 Weights = dict[str, float]
 Edit = Callable[[WeightsRecord | None, datetime], Mapping[str, object]]
@@ -108,31 +115,45 @@ def roll_back(
 
 def amend(store: WeightsStore, change: Change, edit: Edit) -> WeightsRecord:
     """Append the next version: the one before, with what the edit says. VersionConflictError."""
-    for attempt in range(APPEND_ATTEMPTS):
-        newest = _newest(store, change.scenario)
-        version, now = (newest.version if newest else 0), datetime.now(UTC)
-        if change.expected_version not in (None, version):
-            raise VersionConflictError(change.expected_version, newest)
-        before = newest or change.in_force
-        record = WeightsRecord.model_validate(
-            {
-                **(_content(before) if before else {}),
-                **edit(before, now),
-                "scenario": change.scenario,
-                "version": version + 1,
-                "author": change.author,
-                "reason": change.reason,
-                "time": now,
-            }
-        )
-        try:
-            store.append(record)
-        except VersionConflictError:
-            if change.expected_version is not None or attempt == APPEND_ATTEMPTS - 1:
-                raise
-        else:
-            return record
-    raise AssertionError("unreachable: the last attempt returns or raises")
+    with _turn():
+        for _ in range(APPEND_ATTEMPTS - 1):
+            try:
+                return _append_next(store, change, edit)
+            except VersionConflictError:
+                if change.expected_version is not None:
+                    raise
+        return _append_next(store, change, edit)
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    taken = _turns.acquire(timeout=TURN_S)
+    try:
+        yield
+    finally:
+        if taken:
+            _turns.release()
+
+
+def _append_next(store: WeightsStore, change: Change, edit: Edit) -> WeightsRecord:
+    newest = _newest(store, change.scenario)
+    version, now = (newest.version if newest else 0), datetime.now(UTC)
+    if change.expected_version not in (None, version):
+        raise VersionConflictError(change.expected_version, newest)
+    before = newest or change.in_force
+    record = WeightsRecord.model_validate(
+        {
+            **(_content(before) if before else {}),
+            **edit(before, now),
+            "scenario": change.scenario,
+            "version": version + 1,
+            "author": change.author,
+            "reason": change.reason,
+            "time": now,
+        }
+    )
+    store.append(record)
+    return record
 
 
 def _content(record: WeightsRecord) -> dict[str, object]:

@@ -1,8 +1,9 @@
 """What changes of variants and schedules keep and what they refuse, in both stores alike."""
 
+import multiprocessing
 import threading
-from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -192,30 +193,55 @@ def test_only_weights_can_begin_a_scenario(store):
         split(store, Change("new", "ana", "try it"), "bold", 0.1, BOLD)
 
 
-def test_a_burst_of_1000_compare_and_sets_ends_in_a_linear_history(store):
-    """50 threads, 20 updates each: every version has the one winner of the version before."""
-    outcomes = []
-    start = threading.Barrier(50)
+def open_store(kind, place):
+    return EmbeddedStore(Path(place)) if kind == "embedded" else RedisStore(place)
+
+
+def update_at_once(kind, place, process):
+    """Ten threads with 25 updates each, all from the version they see: (version seen, winner)."""
+    store, outcomes = open_store(kind, place), []
 
     def update(author):
-        start.wait()
-        for _ in range(20):
+        for _ in range(25):
             seen = store.current()["feed"].version
             try:
-                change = Change("feed", author, f"from {seen}", expected_version=seen)
+                change = Change("feed", author, "burst", expected_version=seen)
                 outcomes.append((seen, set_weights(store, change, OWN).author))
             except VersionConflictError:
                 outcomes.append((seen, None))
 
-    threads = [threading.Thread(target=update, args=(f"a{number}",)) for number in range(50)]
+    in_threads(update, [f"{process}-{thread}" for thread in range(10)])
+    return outcomes
+
+
+def in_threads(do, arguments):
+    threads = [threading.Thread(target=do, args=(argument,)) for argument in arguments]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    won = {seen: author for seen, author in outcomes if author}
-    history = store.history("feed", 2000)[::-1]
+
+
+@pytest.mark.parametrize("kind", ["embedded", "redis"])
+def test_a_burst_of_1000_compare_and_sets_ends_in_a_linear_history(kind, request, tmp_path):
+    """By four processes at once: every version is the one winner's of the version before."""
+    embedded = kind == "embedded"
+    place = str(tmp_path / "w.sqlite3") if embedded else request.getfixturevalue("empty_redis").url
+    store = open_store(kind, place)
+    set_weights(store, CHANGE, OWN)
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        parts = pool.starmap(update_at_once, [(kind, place, n) for n in range(4)], chunksize=1)
+    outcomes = [outcome for part in parts for outcome in part]
+    won = [(seen + 1, author) for seen, author in outcomes if author]
+    history = [(record.version, record.author) for record in store.history("feed", 2000)]
     assert len(outcomes) == 1000
-    assert [record.version for record in history] == list(range(1, len(won) + 2))
-    assert [record.author for record in history[1:]] == [won[v] for v in range(1, len(won) + 1)]
-    assert max(Counter(seen for seen, author in outcomes if author).values()) == 1
+    assert sorted(won) == history[-2::-1]
+    assert [version for version, _ in history] == list(range(len(won) + 1, 0, -1))
     assert any(author is None for _, author in outcomes)
+
+
+def test_no_change_of_a_burst_without_expected_versions_is_refused_or_lost(store):
+    """As many at once as a worker has threads for routes that block."""
+    in_threads(lambda _: set_weights(store, CHANGE, OWN), range(40))
+    versions = [record.version for record in store.history("feed", 99)]
+    assert versions == list(range(41, 0, -1))
