@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -98,12 +99,11 @@ def segmented(trial: Trial, default: ObjectiveWeights) -> Side:
 
 def single(trial: Trial, stages: Sequence[str]) -> Side:
     """One vector without segments: one list, whatever is asked."""
-    (name,) = trial.vectors.segments.names
-    weights = alone_weights(name, [name])
+    weights = _whole(trial.vectors)
     names = [*(f"{stage} list" for stage in stages), "fused"]
     return Side(
         trial.questions,
-        {each: _ranker(trial, weights) for each in names},
+        dict.fromkeys(names, cache(_ranker(trial, weights))),
         {ONE_LIST: Front(("",), lambda k: trial.recall([weights], k))},
     )
 
