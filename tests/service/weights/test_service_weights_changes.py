@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from service.weights import changes
 from service.weights.changes import (
     Change,
     ChangeError,
@@ -240,8 +241,25 @@ def test_a_burst_of_1000_compare_and_sets_ends_in_a_linear_history(kind, request
     assert any(author is None for _, author in outcomes)
 
 
-def test_no_change_of_a_burst_without_expected_versions_is_refused_or_lost(store):
+def test_writers_of_one_process_lose_no_race_against_each_other(tmp_path, monkeypatch):
     """As many at once as a worker has threads for routes that block."""
+    monkeypatch.setattr(changes, "TURN_S", 60)
+    lost = []
+
+    class Counting(EmbeddedStore):
+        def append(self, record):
+            try:
+                super().append(record)
+            except VersionConflictError:
+                lost.append(record.version)
+                raise
+
+    store = Counting(tmp_path / "w.sqlite3")
     in_threads(lambda _: set_weights(store, CHANGE, OWN), range(40))
-    versions = [record.version for record in store.history("feed", 99)]
-    assert versions == list(range(41, 0, -1))
+    assert (len(store.history("feed", 99)), lost) == (40, [])
+
+
+def test_a_writer_that_waited_in_vain_for_its_turn_writes_without(store, monkeypatch):
+    monkeypatch.setattr(changes, "TURN_S", 0.05)
+    with changes._turns:
+        assert set_weights(store, CHANGE, SALE).version == 2
