@@ -7,7 +7,8 @@ Decisions
 - A swap counts as done when every worker has logged that it serves the new pair: to scrape the
   metrics that often would be a load of its own.
 - Memory is judged after the tenth swap: by then every size of buffer has been asked for once.
-  Growth compares the last ten swaps with the first ten after it.
+  Growth compares the last ten swaps with the first ten after it. It is read at the end of each
+  pause: a worker gives the memory of the old pair back a second after the swap.
 - The rate is a share of what the service answered to clients that never pause, measured before.
   The same rate without swaps says what of the latency is the swaps'.
 - Requests may queue for longer than by default: clients, loading and service share the machine, and
@@ -43,7 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--releases", type=Path, help="folder with two pairs or more; default: two made here")
     add("--items", type=int, default=50_000, help="of the pairs made here (default: %(default)s)")
     add("--swaps", type=int, default=100, help="(default: %(default)s)")
-    add("--pause", type=float, default=1.0, help="seconds between swaps (default: %(default)s)")
+    add("--pause", type=float, default=1.5, help="seconds between swaps (default: %(default)s)")
     add("--calm", type=float, default=10, help="seconds of load before (default: %(default)s)")
     add("--workers", type=int, default=2, help="of the service (default: %(default)s)")
     add("--share", type=float, default=0.7, help="of the capacity to load (default: %(default)s)")
@@ -72,14 +73,6 @@ def run(options: argparse.Namespace, work: Path) -> dict[str, float]:
     flags = [*SETTINGS, "--workers", str(options.workers)]
     with RunningService(releases, work, *flags) as service:
         return asyncio.run(_experiment(options, service, pairs))
-
-
-@dataclass(frozen=True)
-class Swap:
-    """How long it took, and what the largest worker held of its own afterwards, in bytes."""
-
-    seconds: float
-    private: int
 
 
 @dataclass
@@ -135,22 +128,23 @@ async def _experiment(
     expected = {pair.name: await _answers(service, client, pair) for pair in turns}
     _check_telling(expected)
     most = await capacity(client, at_once=AT_ONCE, seconds=options.calm / 2)
-    calm, seen, swaps = Seen(expected), Seen(expected), []
+    calm, seen, took, private = Seen(expected), Seen(expected), [], []
     async with loaded(client, options.share * most, calm.add):
         await asyncio.sleep(options.calm)
     async with loaded(client, options.share * most, seen.add):
         for number in range(options.swaps):
-            swaps.append(await _swap(service, turns[number % len(turns)]))
+            took.append(await _swap(service, turns[number % len(turns)]))
             await asyncio.sleep(options.pause)
+            private.append(max(memory.private for memory in service.memory().values()))
     client.close()
     return {
-        "swaps": len(swaps),
-        "seconds_per_swap": round(statistics.median(swap.seconds for swap in swaps), 2),
+        "swaps": len(took),
+        "seconds_per_swap": round(statistics.median(took), 2),
         "capacity_per_s": round(most, 1),
         "offered_per_s": round(options.share * most, 1),
-        **{f"calm_{name}": figure for name, figure in calm.figures().items()},
+        **{f"{name}_without_swaps": calm.figures()[name] for name in ("p50_ms", "p99_ms")},
         **seen.figures(),
-        **_memory([swap.private for swap in swaps]),
+        **_memory(private),
     }
 
 
@@ -172,8 +166,8 @@ def _check_telling(expected: dict[str, list[Key]]) -> None:
             raise ServiceError(f"two pairs answer query {query} alike: nothing would show a mix")
 
 
-async def _swap(service: RunningService, pair: Pair) -> Swap:
-    """Publish a pair and wait until every worker serves it."""
+async def _swap(service: RunningService, pair: Pair) -> float:
+    """Publish a pair and wait until every worker serves it; the seconds that took."""
     began, says = time.monotonic(), f"now serving {pair.name},"
     due = service.logged(says) + len(service.workers())
     pair.publish()
@@ -181,8 +175,7 @@ async def _swap(service: RunningService, pair: Pair) -> Swap:
         if time.monotonic() - began > SWAP_S:
             raise ServiceError(f"{pair.name} was not served by all workers in {SWAP_S:g} s")
         await asyncio.sleep(0.05)
-    took = time.monotonic() - began
-    return Swap(took, max(memory.private for memory in service.memory().values()))
+    return time.monotonic() - began
 
 
 def _memory(private: list[int]) -> dict[str, float]:

@@ -25,6 +25,7 @@ from bundle.store import read_current
 from service.snapshots.bounds import Ids, SizeBounds
 from service.snapshots.last_known import ids_of, read_last_known, write_last_known
 from service.snapshots.loading import NO_BOUNDS, load_snapshot, pinned
+from service.snapshots.memory import give_back_memory
 from service.snapshots.refusal import Reason, reason_of
 from service.snapshots.snapshot import Snapshot
 from service.snapshots.turn import my_turn
@@ -32,6 +33,7 @@ from service.snapshots.turn import my_turn
 log = logging.getLogger(__name__)
 
 RETRY_S = 30.0
+LAST_REQUESTS_S = 1.0  # after a swap, until no request holds the old pair
 Listener = Callable[[Snapshot, Reason | None], None]
 
 
@@ -94,7 +96,11 @@ class SnapshotHolder:
 
     def _follow(self) -> None:
         while not self._stopping.wait(self._poll_s):
+            before = self.snapshot.current
             self.look()
+            swapped = self.snapshot.current != before
+            if swapped and not self._stopping.wait(LAST_REQUESTS_S):
+                give_back_memory()
 
     def _begin(self) -> None:
         """Serve the published pair, or else the one that was served last."""
