@@ -80,6 +80,10 @@ class AttributeColumn:
     attribute: Attribute
     values_N: NDArray[Any]
 
+    def rows(self, rows: Sequence[int]) -> AttributeColumn:
+        """The same attribute of some of the items."""
+        return AttributeColumn(self.attribute, self.values_N[np.array(rows, np.int64)])
+
     def code(self, category: str) -> int | None:
         """How the column stores a category; None if no item has it."""
         entries = self.attribute.vocabulary or []

@@ -131,6 +131,18 @@ class WrongBundleError(BundleError):
     remedy = "build an index from this bundle with csmf-index, or publish the bundle it belongs to"
 
 
+class WrongIndexError(BundleError):
+    """A delta was made for another index than the one it lies beside."""
+
+    remedy = "delete it: the next csmf-index --changes, --publish or --rollback makes it again"
+
+
+class ConflictingIdsError(BundleError):
+    """An item is both there and removed."""
+
+    remedy = WrongIndexError.remedy
+
+
 class NotPublishedError(BundleError):
     """No CURRENT names a pair to serve."""
 

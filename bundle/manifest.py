@@ -1,4 +1,4 @@
-"""Models of the three JSON files that bind an artefact together: bundle.json, index.json, CURRENT.
+"""Models of the JSON files that bind artefacts: bundle.json, index.json, delta.json, CURRENT.
 
 Models are strict and closed: a wrong type, a missing field and a field that the version does not
 know are all refused. SPEC.md is normative; a change of meaning is a new `format_version`.
@@ -31,6 +31,7 @@ INDEX_FILES = (
     "calibration_users.npy",
     "golden.json",
 )
+DELTA_FILES = ("item_ids.npy", "item_vectors.npy", "removed_ids.npy")
 
 
 class _Model(BaseModel):
@@ -127,6 +128,9 @@ class IndexManifest(_Model):
     items: int = Field(ge=1)
     dim: int = Field(ge=1)
     effort: EffortMap | None = Field(description="null for an exact index")
+    journal_position: int = Field(
+        default=0, ge=0, description="the last change of the catalogue that is folded in"
+    )
     facts: VectorFacts
     files: Files
 
@@ -134,6 +138,27 @@ class IndexManifest(_Model):
     def _consistent(self) -> IndexManifest:
         if (self.effort is None) != (self.kind == "exact"):
             raise ValueError("an ivf index has an effort map, an exact index has none")
+        return self
+
+
+class DeltaManifest(_Model):
+    """`delta.json`: what changed in the catalogue since an index was built."""
+
+    format: Literal["csmf-delta"] = "csmf-delta"
+    format_version: Literal[1] = 1
+    run_id: Identifier
+    build_id: Identifier
+    index_sha256: Sha256
+    from_position: int = Field(ge=0, description="the index's own; changes after it are in here")
+    position: int = Field(ge=1, description="the last change that is in here")
+    items: int = Field(ge=0)
+    removed: int = Field(ge=0)
+    files: Files
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DeltaManifest:
+        if self.position <= self.from_position:
+            raise ValueError(f"position must be above from_position, {self.from_position}")
         return self
 
 

@@ -47,7 +47,7 @@ from bundle.manifest import (
 from bundle.segments import Segments
 
 BUNDLE_MANIFEST, INDEX_MANIFEST, CURRENT = "bundle.json", "index.json", "CURRENT"
-INDEXES = "index"  # the folder of a bundle's indexes
+INDEXES, DELTAS = "index", "delta"  # the folders of a bundle's indexes, and of what changed since
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,11 @@ class Index:
     def faiss_file(self) -> Path:
         """The FAISS index file."""
         return self.directory / "items.faiss"
+
+    @property
+    def bundle_directory(self) -> Path:
+        """The directory of its bundle."""
+        return self.directory.parents[1]
 
 
 @contextmanager
@@ -139,8 +144,8 @@ def read_bundle(directory: Path, run_id: str = "") -> Bundle:
     """
     with errors.reading(directory):
         manifest, digest = read_json(directory / BUNDLE_MANIFEST, BundleManifest)
-        _check_name(BUNDLE_MANIFEST, "run_id", run_id or directory.resolve().name, manifest.run_id)
-        beside = frozenset({INDEXES})
+        check_name(BUNDLE_MANIFEST, "run_id", run_id or directory.resolve().name, manifest.run_id)
+        beside = frozenset({INDEXES, DELTAS})
         verify_files(directory, BUNDLE_MANIFEST, manifest.files, BUNDLE_FILES, beside)
         schema, _ = read_json(directory / "features.json", FeatureSchema)
         return Bundle(directory, manifest, schema, digest)
@@ -154,13 +159,13 @@ def read_index(directory: Path, bundle: Bundle, build_id: str = "") -> Index:
     with errors.reading(directory):
         manifest, digest = read_json(directory / INDEX_MANIFEST, IndexManifest)
         _check_pair(manifest, bundle)
-        _check_name(
+        check_name(
             INDEX_MANIFEST, "build_id", build_id or directory.resolve().name, manifest.build_id
         )
         verify_files(directory, INDEX_MANIFEST, manifest.files, INDEX_FILES)
         count, dim = manifest.items, manifest.dim
         item_ids_N = load_array(directory / "item_ids.npy", "S", (count,))
-        _check_sorted(item_ids_N)
+        check_sorted(item_ids_N, "item_ids.npy")
         golden, _ = read_json(directory / "golden.json", GoldenSet)
         return Index(
             directory,
@@ -214,7 +219,8 @@ def _read_named(releases: Path, run_id: str, build_id: str) -> tuple[Bundle, Ind
     return bundle, read_index(bundle.directory / INDEXES / build_id, bundle, build_id)
 
 
-def _check_name(manifest: str, field: str, name: str, found: str) -> None:
+def check_name(manifest: str, field: str, name: str, found: str) -> None:
+    """Hold an id against the name of its directory."""
     if name != found:
         raise errors.WrongNameError(
             manifest, field, expected=f"{name}, as its directory", found=found
@@ -240,12 +246,13 @@ def _check_count(field: str, expected: int, found: int) -> None:
         )
 
 
-def _check_sorted(item_ids_N: NDArray[np.bytes_]) -> None:
+def check_sorted(item_ids_N: NDArray[np.bytes_], file: str) -> None:
+    """Refuse ids that are not strictly increasing."""
     unsorted = np.flatnonzero(item_ids_N[1:] <= item_ids_N[:-1])
     if len(unsorted):
         row = int(unsorted[0])
         raise errors.UnsortedIdsError(
-            "item_ids.npy",
+            file,
             f"row {row + 1}",
             expected=f"an id after {item_ids_N[row]!r}",
             found=repr(item_ids_N[row + 1]),

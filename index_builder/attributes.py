@@ -24,21 +24,19 @@ from numpy.typing import NDArray
 from bundle.attributes import Attribute, AttributeColumn
 from bundle.features import NAME
 from index_builder.errors import InputError
-from index_builder.tables import ITEMS, Catalogue, require_columns
+from index_builder.tables import Catalogue, require_columns
 
 
 def read_attributes(catalogue: Catalogue, names: Sequence[str]) -> list[AttributeColumn]:
     """The named columns in the order of the index's rows. Raises InputError."""
     if not names:
         return []
-    file = pq.ParquetFile(catalogue.path)
-    require_columns(file, ITEMS, names, "--attributes asks for it: name columns that are there")
+    file, table = pq.ParquetFile(catalogue.path), catalogue.path.name
+    require_columns(file, table, names, "--attributes asks for it: name columns that are there")
     columns = []
     for name in dict.fromkeys(names):
-        column = attribute_column(name, file.read(columns=[name]).column(name), ITEMS)
-        values_N = np.empty_like(column.values_N)
-        values_N[catalogue.rank_N] = column.values_N
-        columns.append(AttributeColumn(column.attribute, values_N))
+        column = attribute_column(name, file.read(columns=[name]).column(name), table)
+        columns.append(catalogue.in_row_order(column))
     return columns
 
 

@@ -35,12 +35,14 @@ from index_builder.attributes import read_attributes
 from index_builder.calibrate import Target, calibrate
 from index_builder.cells import BLOCK, InvertedFile, fill_cells, train_centroids, whitening
 from index_builder.encode import encode_items, encode_users
+from index_builder.fold import folded_items
 from index_builder.golden import golden_set
 from index_builder.grid import weight_directions
+from index_builder.journal import Journal
 from index_builder.latency import search_milliseconds
 from index_builder.progress import Phases
 from index_builder.settings import BuildSettings
-from index_builder.tables import Catalogue, Record, open_catalogue, sample_users
+from index_builder.tables import ITEMS, Catalogue, Record, open_items, sample_users
 
 Floats = NDArray[np.float32]
 QUANTILES = (0, 0.01, 0.1, 0.5, 0.9, 0.99, 1)
@@ -68,13 +70,23 @@ class BuildReport:
 
 
 def build_index(release: Path, log: Path, settings: BuildSettings) -> BuildReport:
-    """Build and seal an index of `log`'s items for the bundle in `release`.
+    """Build and seal an index of `log`'s items, changes folded in, for the bundle in `release`.
 
     Raises BundleError for a malformed bundle, InputError for a malformed log, BelowTargetError.
     """
+    with folded_items(log, Journal(release.resolve().parent), settings.changes_after) as (
+        items,
+        position,
+    ):
+        return _build(release, log, items, position, settings)
+
+
+def _build(
+    release: Path, log: Path, items: Path, position: int, settings: BuildSettings
+) -> BuildReport:
     phases = Phases()
     with phases("read"):
-        inputs = read_inputs(release, log, settings)
+        inputs = read_inputs(release, log, settings, items)
     built_at = datetime.now(UTC)
     build_id = _build_id(built_at, inputs, settings)
     with staged_index(inputs.bundle, build_id) as staging:
@@ -97,6 +109,7 @@ def build_index(release: Path, log: Path, settings: BuildSettings) -> BuildRepor
                 items=len(items_NM),
                 dim=inputs.bundle.segments.dim,
                 effort=effort,
+                journal_position=position,
                 facts=vector_facts(items_NM, inputs.bundle.segments, inverted),
                 files=index_files(staging),
             )
@@ -108,10 +121,13 @@ def build_index(release: Path, log: Path, settings: BuildSettings) -> BuildRepor
     return BuildReport(manifest, directory, unknown, phases.seconds, milliseconds)
 
 
-def read_inputs(release: Path, log: Path, settings: BuildSettings) -> Inputs:
+def read_inputs(
+    release: Path, log: Path, settings: BuildSettings, items: Path | None = None
+) -> Inputs:
     """Read and check everything a build needs, before anything is written."""
     bundle = read_bundle(release)
-    catalogue = open_catalogue(log, bundle.schema)
+    features = [feature.name for feature in bundle.schema.item]
+    catalogue = open_items(items or log / ITEMS, features)
     records, user_ids = sample_users(log, bundle.schema, settings.users, settings.seed)
     people = np.random.default_rng(settings.seed).permutation(sorted(set(user_ids)))
     measured = set(people[: max(1, len(people) // 2)].tolist())

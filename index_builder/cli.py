@@ -1,4 +1,5 @@
-"""`csmf-index`: build an index for a bundle, publish the pair if asked to, or an older one again.
+"""`csmf-index`: build an index for a bundle and publish the pair, or an older one again; or add
+changes of the catalogue to what is served.
 
 Exit codes: 0 built (and published), 1 the disk failed, 2 bad input, 3 recall below the
 target, 130 stopped with Ctrl-C. Unless it is 0, CURRENT is as before.
@@ -18,6 +19,7 @@ from index_builder.settings import BuildSettings
 
 if TYPE_CHECKING:
     from index_builder.build import BuildReport
+    from index_builder.delta import Applied
 
 DISK_FAILED, BAD_INPUT, BELOW_TARGET = 1, 2, 3
 STOPPED = 130  # the exit code of Ctrl-C, in every shell
@@ -38,8 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     # Imported only now: numpy and FAISS read the number of threads when they are loaded.
     from bundle.errors import BundleError  # noqa: PLC0415
-    from bundle.store import publish  # noqa: PLC0415
     from index_builder.build import build_index  # noqa: PLC0415
+    from index_builder.delta import apply_changes, publish_fresh  # noqa: PLC0415
     from index_builder.errors import BelowTargetError, InputError  # noqa: PLC0415
 
     release = arguments.release.resolve()
@@ -49,16 +51,20 @@ def _run(arguments: argparse.Namespace) -> int:
         exact_below=arguments.exact_below,
         users=arguments.users,
         seed=arguments.seed,
+        changes_after=arguments.changes_after,
         attributes=arguments.attributes,
     )
     build_id = arguments.rollback
     try:
+        if arguments.changes:
+            print(changed(apply_changes(release, arguments.changes)))
+            return 0
         if build_id is None:
             report = build_index(release, arguments.log, settings)
             print(summary(report))
             build_id = report.manifest.build_id
         if arguments.publish or arguments.rollback:
-            publish(release.parent, release.name, build_id)
+            publish_fresh(release.parent, release.name, build_id)
             print(f"published as {release.parent / 'CURRENT'}")
     except (BundleError, InputError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -73,6 +79,18 @@ def _run(arguments: argparse.Namespace) -> int:
         print("stopped; CURRENT is as before", file=sys.stderr)
         return STOPPED
     return 0
+
+
+def changed(applied: Applied) -> str:
+    """What a file of changes led to, for a person."""
+    manifest = applied.manifest
+    return (
+        f"changes  up to {applied.position} of the journal are served beside {manifest.run_id}/"
+        f"{manifest.build_id}:\n"
+        f"delta    {applied.directory}\n"
+        f"         {manifest.items:,} items new or updated, {manifest.removed:,} removed, "
+        f"since {manifest.from_position}, which the index has folded in"
+    )
 
 
 def summary(report: BuildReport) -> str:
@@ -127,6 +145,12 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--rollback", metavar="BUILD", help="build nothing: make this older build CURRENT again"
     )
+    what.add_argument(
+        "--changes",
+        type=Path,
+        metavar="FILE",
+        help="build nothing: add these changes of the catalogue to what is served",
+    )
     add("--publish", action="store_true", help="make the pair CURRENT once it is built")
     add(
         "--target-recall",
@@ -159,6 +183,13 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         default=DEFAULTS.seed,
         help="of k-means and of the users drawn (%(default)s)",
+    )
+    add(
+        "--changes-after",
+        type=_count,
+        default=DEFAULTS.changes_after,
+        metavar="N",
+        help="the log already holds the changes up to this one; fold in later ones (%(default)s)",
     )
     add(
         "--attributes",

@@ -17,7 +17,7 @@ from bundle.store import Bundle
 from bundle.towers import open_item_tower, open_user_tower
 from index_builder.errors import InputError
 from index_builder.progress import Progress
-from index_builder.tables import ITEMS, REQUESTS, USERS, Catalogue, Record, as_columns
+from index_builder.tables import REQUESTS, USERS, Catalogue, Record, as_columns
 
 Floats = NDArray[np.float32]
 
@@ -38,7 +38,9 @@ def encode_items(
         try:
             encoded = bundle.schema.encode_item(columns, len(rows_B))
         except FeatureError as error:
-            raise _bad_value(ITEMS, _item(catalogue, rows_B[error.row]), error) from None
+            raise _bad_value(
+                catalogue.path.name, _item(catalogue, rows_B[error.row]), error
+            ) from None
         unknown.update(encoded.unknown)
         vectors_BM = tower.embed(encoded.arrays)
         _refuse_non_finite(vectors_BM, rows_B, catalogue)

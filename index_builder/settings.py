@@ -14,4 +14,5 @@ class BuildSettings:
     exact_below: int = 20_000
     users: int = 512
     seed: int = 0
+    changes_after: int = 0
     attributes: tuple[str, ...] = ()

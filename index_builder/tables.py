@@ -5,7 +5,7 @@
 - Users are requests drawn at random, so calibration sees the traffic that the log saw. A column
   found in both `requests` and `users` is taken from `requests`, which is nearer to the query.
 
-    catalogue = open_catalogue(Path("log"), bundle.schema)
+    catalogue = open_items(Path("log/items.parquet"), ["brand", "price"])
     for rows_B, columns in catalogue.batches(): ...    # rows of the id-sorted catalogue
 """
 
@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from bundle.attributes import AttributeColumn
 from bundle.features import FeatureSchema
 from index_builder.errors import InputError
 
@@ -48,30 +49,34 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.ids_N)
 
+    def in_row_order(self, column: AttributeColumn) -> AttributeColumn:
+        """An attribute in the order of the file, in that of the index's rows."""
+        values_N = np.empty_like(column.values_N)
+        values_N[self.rank_N] = column.values_N
+        return AttributeColumn(column.attribute, values_N)
+
     def batches(self) -> Iterator[tuple[NDArray[np.int64], Columns]]:
         """Index rows [B] and feature columns of each batch, in the order of the file."""
         start = 0
-        for batch in _open(self.path).iter_batches(BATCH_ROWS, columns=list(self.features)):
+        for batch in open_table(self.path).iter_batches(BATCH_ROWS, columns=list(self.features)):
             columns = {name: _column(batch.column(name)) for name in self.features}
             yield self.rank_N[start : start + batch.num_rows], columns
             start += batch.num_rows
 
 
-def open_catalogue(log: Path, schema: FeatureSchema) -> Catalogue:
-    """Read and check the ids of `items.parquet`. Raises InputError."""
-    path = log / ITEMS
-    features = tuple(feature.name for feature in schema.item)
-    file = _open(path)
-    require_columns(file, ITEMS, ["item_id", *features])
-    parts = [np.empty(0, "S1"), *_id_batches(file)]
+def open_items(path: Path, features: Sequence[str]) -> Catalogue:
+    """Read and check the ids of a table of items with these features. Raises InputError."""
+    file = open_table(path)
+    require_columns(file, path.name, ["item_id", *features])
+    parts = [np.empty(0, "S1"), *_id_batches(file, path.name)]
     ids_N = np.concatenate(parts)
     if not len(ids_N):
-        raise InputError(ITEMS, "", found="no items", remedy="an index needs at least one")
+        raise InputError(path.name, "", found="no items", remedy="it needs at least one")
     order_N = np.argsort(ids_N, kind="stable")
-    _refuse_duplicates(ids_N, order_N)
+    _refuse_duplicates(ids_N, order_N, path.name)
     rank_N = np.empty(len(ids_N), np.int64)
     rank_N[order_N] = np.arange(len(ids_N))
-    return Catalogue(path, features, ids_N[order_N], rank_N)
+    return Catalogue(path, tuple(features), ids_N[order_N], rank_N)
 
 
 def sample_users(
@@ -81,7 +86,7 @@ def sample_users(
 
     A record holds the user features present, as a client of the service would send them.
     """
-    file = _open(log / REQUESTS)
+    file = open_table(log / REQUESTS)
     require_columns(file, REQUESTS, ["user_id"])
     names = [feature.name for feature in schema.user]
     own = [name for name in names if name in file.schema_arrow.names]
@@ -102,19 +107,23 @@ def as_columns(records: list[Record], names: Iterable[str]) -> Columns:
     return {name: [record.get(name) for record in records] for name in names}
 
 
-def _open(path: Path) -> pq.ParquetFile:
+def open_table(path: Path) -> pq.ParquetFile:
+    """A parquet file. Raises InputError."""
     try:
         return pq.ParquetFile(path)
     except FileNotFoundError:
         raise InputError(
-            path.name, "", found=f"no such file in {path.parent}", remedy="pass a log with --log"
+            path.name,
+            "",
+            found=f"no such file in {path.parent}",
+            remedy="check what --log or --changes names",
         ) from None
     except (pa.ArrowException, OSError) as error:
         raise InputError(
             path.name,
             "",
             found=f"not a parquet file ({str(error).splitlines()[0][:120]})",
-            remedy="it may be half-written: make the log again",
+            remedy="it may be half-written: make it again",
         ) from None
 
 
@@ -133,19 +142,20 @@ def require_columns(
             )
 
 
-def _id_batches(file: pq.ParquetFile) -> Iterator[NDArray[np.bytes_]]:
+def _id_batches(file: pq.ParquetFile, name: str) -> Iterator[NDArray[np.bytes_]]:
     start = 0
     for batch in file.iter_batches(65_536, columns=["item_id"]):
         values = batch.column("item_id").to_pylist()
-        yield np.array([_id_bytes(value, start + row) for row, value in enumerate(values)], "S")
+        ids = [_id_bytes(value, name, start + row) for row, value in enumerate(values)]
+        yield np.array(ids, "S")
         start += len(values)
 
 
-def _id_bytes(value: object, row: int) -> bytes:
+def _id_bytes(value: object, file: str, row: int) -> bytes:
     content = value.encode() if isinstance(value, str) else b""
     if not 0 < len(content) <= LONGEST_ID or b"\0" in content:
         raise InputError(
-            ITEMS,
+            file,
             f"column 'item_id', row {row}",
             found=f"{value!r:.80}",
             remedy=f"ids are non-empty strings of at most {LONGEST_ID} bytes without NUL "
@@ -154,13 +164,13 @@ def _id_bytes(value: object, row: int) -> bytes:
     return content
 
 
-def _refuse_duplicates(ids_N: NDArray[np.bytes_], order_N: NDArray[np.int64]) -> None:
+def _refuse_duplicates(ids_N: NDArray[np.bytes_], order_N: NDArray[np.int64], file: str) -> None:
     sorted_N = ids_N[order_N]
     twice = np.flatnonzero(sorted_N[1:] == sorted_N[:-1])
     if len(twice):
         first, second = order_N[twice[0]], order_N[twice[0] + 1]
         raise InputError(
-            ITEMS,
+            file,
             f"column 'item_id', rows {first} and {second}",
             found=f"both hold {sorted_N[twice[0]].decode()!r} ({len(twice)} repeated ids in all)",
             remedy="keep one row per item",
@@ -207,7 +217,7 @@ def _user_features(path: Path, names: list[str], user_ids: list[str]) -> dict[st
             found=f"missing, and there is no {USERS}",
             remedy=SAME_COLUMNS,
         )
-    file = _open(path)
+    file = open_table(path)
     require_columns(file, USERS, ["user_id", *names])
     wanted = pa.array(sorted(set(user_ids)))
     known: dict[str, Record] = {}

@@ -23,9 +23,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also run as a script, outside pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from support.release import Release, add_exact_index, make_release
+from support.release import Release, add_delta, add_exact_index, make_release
 
 from bundle import errors
+from bundle.delta import positions, read_delta
 from bundle.files import describe_files
 from bundle.store import publish, read_bundle, read_current, read_index, read_pair
 from bundle.towers import open_item_tower, open_user_tower
@@ -50,16 +51,25 @@ class Target:
     releases: Path
     bundle: Path
     index: Path
+    delta: Path
 
     @classmethod
     def of(cls, release: Release) -> Target:
-        return cls(release.releases, release.directory, release.directory / "index" / BUILD)
+        return cls.below(release.releases)
+
+    @classmethod
+    def below(cls, releases: Path) -> Target:
+        bundle = releases / "tiny"
+        return cls(
+            releases, bundle, bundle / "index" / BUILD, bundle / "delta" / BUILD / "00000002"
+        )
 
 
 def make_sound(root: Path) -> Target:
     """A small published release to break."""
     release = make_release(root, items=40, users=8, requests=12)
-    add_exact_index(release, BUILD, attributes=True)
+    index = add_exact_index(release, BUILD, attributes=True)
+    add_delta(index, 2, kept=[3, 5, 8], removed=[1, 9])
     publish(release.releases, release.run_id, BUILD)
     return Target.of(release)
 
@@ -70,8 +80,10 @@ def open_as_a_server(releases: Path) -> None:
     bundle = read_bundle(releases / current.run_id)
     open_user_tower(bundle)
     open_item_tower(bundle)
-    read_index(bundle.directory / "index" / current.build_id, bundle)
+    index = read_index(bundle.directory / "index" / current.build_id, bundle)
     read_pair(releases, current)
+    for position in positions(index):
+        read_delta(index, position)
 
 
 ATTACKS: list[Attack] = []
@@ -664,6 +676,90 @@ def flag_that_is_neither(target: Target) -> None:
     save_array(target, "attribute.in_stock.npy", np.full(40, 2, np.int8))
 
 
+# --- the delta, resealed ------------------------------------------------------------------------
+
+
+@attack("F1", errors.MissingFileError)
+def delta_without_manifest(target: Target) -> None:
+    (target.delta / "delta.json").unlink()
+
+
+@attack("F5", errors.HashMismatchError)
+def one_bit_flipped_in_a_delta(target: Target) -> None:
+    flip_last_bit(target.delta / "item_vectors.npy")
+
+
+@attack("F6", errors.UnlistedFileError)
+def extra_file_in_the_delta(target: Target) -> None:
+    (target.delta / "notes.txt").write_text("x")
+
+
+@attack("F11", errors.WrongNameError)
+def delta_under_another_position(target: Target) -> None:
+    target.delta.rename(target.delta.with_name("00000003"))
+
+
+@attack("J3", errors.InvalidFieldError)
+def delta_that_ends_before_it_begins(target: Target) -> None:
+    edit(target.delta / "delta.json", from_position=2)
+
+
+@attack("A2", errors.MissingFieldError)
+def delta_whose_attribute_is_not_listed(target: Target) -> None:
+    drop_entry(target.delta / "delta.json", "attribute.price.npy")
+
+
+@attack("D1", errors.WrongIndexError)
+def delta_of_another_index(target: Target) -> None:
+    edit(target.delta / "delta.json", index_sha256="3" * 64)
+
+
+@attack("D1", errors.WrongIndexError)
+def delta_of_another_build(target: Target) -> None:
+    edit(target.delta / "delta.json", build_id="b2")
+
+
+@attack("D1", errors.WrongIndexError)
+def delta_that_begins_after_its_index(target: Target) -> None:
+    edit(target.delta / "delta.json", from_position=1)
+
+
+@attack("D2", errors.InvalidArrayError)
+def removed_ids_as_numbers(target: Target) -> None:
+    save_delta_array(target, "removed_ids.npy", np.arange(2))
+
+
+@attack("D3", errors.DimensionMismatchError)
+def delta_of_fewer_vectors_than_items(target: Target) -> None:
+    save_delta_array(target, "item_vectors.npy", np.zeros((2, 16), np.float32))
+
+
+@attack("D3", errors.DimensionMismatchError)
+def delta_of_vectors_of_another_length(target: Target) -> None:
+    save_delta_array(target, "item_vectors.npy", np.zeros((3, 15), np.float32))
+
+
+@attack("D4", errors.UnsortedIdsError)
+def unsorted_ids_in_a_delta(target: Target) -> None:
+    save_delta_array(target, "item_ids.npy", np.load(target.delta / "item_ids.npy")[::-1])
+
+
+@attack("D4", errors.UnsortedIdsError)
+def an_item_removed_twice(target: Target) -> None:
+    save_delta_array(target, "removed_ids.npy", np.array([b"i1", b"i1"]))
+
+
+@attack("D5", errors.ConflictingIdsError)
+def item_that_is_there_and_removed(target: Target) -> None:
+    save_delta_array(target, "removed_ids.npy", np.load(target.delta / "item_ids.npy")[:2])
+
+
+@attack("D6", errors.InvalidFieldError)
+def delta_without_the_attributes_of_its_index(target: Target) -> None:
+    for path in target.delta.glob("attribute*"):
+        drop_entry(target.delta / "delta.json", path.name)
+
+
 # --- CURRENT ------------------------------------------------------------------------------------
 
 
@@ -768,6 +864,11 @@ def save_array(target: Target, name: str, array: np.ndarray) -> None:
     reseal_index(target)
 
 
+def save_delta_array(target: Target, name: str, array: np.ndarray) -> None:
+    np.save(target.delta / name, array)
+    reseal(target.delta / "delta.json")
+
+
 def save_header(target: Target, header: str) -> None:
     content = io.BytesIO()
     content.write(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode())
@@ -781,8 +882,7 @@ def main(out: Path) -> None:
     for each in ATTACKS:
         releases = out / each.name / "releases"
         shutil.copytree(sound.releases, releases)
-        target = Target(releases, releases / "tiny", releases / "tiny" / "index" / BUILD)
-        each.apply(target)
+        each.apply(Target.below(releases))
         try:
             open_as_a_server(releases)
             answer = "ACCEPTED"

@@ -28,7 +28,7 @@ def sound(tmp_path_factory) -> Target:
 def target(sound, tmp_path) -> Target:
     releases = tmp_path / "releases"
     shutil.copytree(sound.releases, releases)
-    return Target(releases, releases / "tiny", releases / "tiny" / "index" / BUILD)
+    return Target.below(releases)
 
 
 def test_a_sound_release_opens(target):

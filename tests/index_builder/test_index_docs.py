@@ -22,7 +22,7 @@ def test_the_defaults_on_the_page_are_those_of_a_build():
     documented = dict(re.findall(r"^\| `--([a-z-]+)` \| ([\d.]+) \|", PAGE, re.MULTILINE))
     for option, default in documented.items():
         assert float(default) == getattr(BuildSettings(), option.replace("-", "_"))
-    assert len(documented) == 5
+    assert len(documented) == 6
 
 
 def test_the_exit_codes_on_the_page_are_those_of_the_command():

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bundle.attributes import Attribute, AttributeColumn, write_attributes
+from bundle.delta import seal_delta, staged_delta
 from bundle.features import (
     Categorical,
     CategorySequence,
@@ -176,6 +177,16 @@ def _attributes(columns: dict[str, list]) -> list[AttributeColumn]:
         AttributeColumn(Attribute(name="price", type="number"), np.array(columns["price"])),
         AttributeColumn(Attribute(name="in_stock", type="flag"), stock_N),
     ]
+
+
+def add_delta(index: Index, position: int, kept: list[int], removed: list[int]) -> None:
+    """A delta of an index with attributes: some of its rows said again, some removed."""
+    with staged_delta(index, position) as directory:
+        np.save(directory / "item_ids.npy", index.item_ids_N[kept])
+        np.save(directory / "item_vectors.npy", index.item_vectors_NM[kept])
+        np.save(directory / "removed_ids.npy", index.item_ids_N[removed])
+        write_attributes(directory, [column.rows(kept) for column in index.attributes])
+        seal_delta(directory, index, position)
 
 
 def user_records(release: Release) -> list[dict[str, object]]:
