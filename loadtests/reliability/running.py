@@ -18,6 +18,7 @@ from pathlib import Path
 
 START_S = 120.0
 STOP_S = 60.0
+STARTED = "service.app: serving "  # what each worker logs
 
 
 class ServiceError(RuntimeError):
@@ -33,7 +34,7 @@ class Memory:
 
 
 class RunningService:
-    """Use as a context: it is ready on entry and gone on exit."""
+    """Use as a context: all its workers are ready on entry, and gone on exit."""
 
     def __init__(self, releases: Path, work: Path, *flags: str) -> None:
         with socket.socket() as free:
@@ -47,14 +48,11 @@ class RunningService:
     def __enter__(self) -> RunningService:
         with self.log.open("w") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)  # noqa: S603  our own interpreter
-        url, deadline = f"http://127.0.0.1:{self.port}", time.monotonic() + START_S
+        deadline = time.monotonic() + START_S
         while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                urllib.request.urlopen(f"{url}/readyz", timeout=10).close()  # noqa: S310  ours
-            except OSError:
-                time.sleep(0.1)
-            else:
+            if self._answers() and self.logged(STARTED) >= len(self.workers()):
                 return self
+            time.sleep(0.1)
         self.__exit__()
         raise ServiceError(f"the service did not become ready; its log is {self.log}")
 
@@ -66,16 +64,23 @@ class RunningService:
         except subprocess.TimeoutExpired:
             self._process.kill()
 
+    def _answers(self) -> bool:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=10).close()
+        except OSError:
+            return False
+        return True
+
     def logged(self, text: str) -> int:
         """How often the workers' log says this."""
         return self.log.read_text().count(text)
 
     def workers(self) -> list[int]:
-        """Process ids of the workers; the command itself is none of them."""
+        """Process ids of the workers; a single one is the command itself."""
         parent = self._process.pid
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         lines = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
-        return sorted(child for child, line in lines.items() if b"spawn_main" in line)
+        return sorted(pid for pid, line in lines.items() if b"spawn_main" in line) or [parent]
 
     def memory(self) -> dict[int, Memory]:
         """Of each worker."""
