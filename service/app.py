@@ -23,7 +23,7 @@ from fastapi_offline import FastAPIOffline
 from service.api import health, retrieve, weights
 from service.api.errors import install_handlers
 from service.api.middleware import CloseWhenDraining, LimitBody, MeasureRetrieve
-from service.load.drain import Drain
+from service.load.drain import Drain, leave_with_parent
 from service.load.pool import ComputePool
 from service.parts import Parts
 from service.settings import Settings, read_settings
@@ -88,6 +88,7 @@ def _lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        leave_with_parent()
         with ExitStack() as stack:
             with _ending_alone():
                 app.state.parts = _put_together(settings, telemetry, drain, stack)

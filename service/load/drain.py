@@ -7,17 +7,34 @@ Decisions
 - Then the server's own handler gets the signal; it stops listening and waits for open requests.
 - A second SIGTERM changes nothing: some supervisors send it to every process, and our parent passes
   on its own. Ctrl-C leaves at once.
+- A worker whose parent was killed leaves as if told to: it would hold the port for ever, and the
+  next csmf-serve could not start.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
+import os
 import signal
 import threading
 from types import FrameType
 
 log = logging.getLogger(__name__)
+
+
+def leave_with_parent() -> None:
+    """Send this worker SIGTERM when the command that started it is gone."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def follow() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=follow, name="parent", daemon=True).start()
 
 
 class Drain:

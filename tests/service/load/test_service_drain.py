@@ -1,8 +1,9 @@
-"""A service that is told to end: at once not ready, gone later, and nothing asked stays unanswered."""
+"""A service that is told to end: at once not ready, gone later, no request left unanswered."""
 
 import http.client
 import json
 import signal
+import socket
 import threading
 import time
 
@@ -77,3 +78,15 @@ def test_a_second_sigterm_does_not_cut_the_delay_short(serve):
     assert ask(connect(service))[0] == 200
     assert service.process.wait(timeout=20) == 0
     assert time.monotonic() - began > 1
+
+
+def test_workers_end_with_a_parent_that_was_killed_so_that_the_port_is_free_again(serve):
+    service = serve("--workers", "2")
+    service.process.kill()
+    service.process.wait()
+    assert within(10, lambda: refused(service.port))
+
+
+def refused(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
