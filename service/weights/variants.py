@@ -95,10 +95,10 @@ def _check_variant(
 
 
 def _slots_in(share: float) -> int:
-    slots = round(share * SLOTS)
-    if not 0 <= slots <= SLOTS or abs(share * SLOTS - slots) > 1e-6:  # floats are not exact
+    slots = share * SLOTS
+    if not 0 <= share <= 1 or abs(slots - round(slots)) > 1e-6:  # floats are not exact
         raise ChangeError("share", share, f"a multiple of {1 / SLOTS:g} from 0 to 1")
-    return slots
+    return round(slots)
 
 
 def _resized(

@@ -81,7 +81,7 @@ def test_a_share_larger_than_what_is_free_is_refused_and_says_what_is_free(store
     assert list(split(store, CHANGE, "b", 0.35, SALE).variants) == ["a", "b"]
 
 
-@pytest.mark.parametrize("share", [0.00005, 0.12345, -0.1, 1.0001])
+@pytest.mark.parametrize("share", [0.00005, 0.12345, -0.1, 1.0001, -1e308, float("nan")])
 def test_shares_are_steps_of_a_hundredth_of_a_percent(store, share):
     with pytest.raises(ChangeError, match=r"share: expected a multiple of 0\.0001 from 0 to 1"):
         split(store, CHANGE, "bold", share, BOLD)
