@@ -120,6 +120,7 @@ def _columns(
         "scores": found.scores,
         "run_id": snapshot.run_id,
         "build_id": snapshot.build_id,
+        "catalogue_position": snapshot.index.position,
         "scenario": weights.scenario,
         "weights_version": weights.version,
         "timings_ms": {stage: round(1e3 * spent, 3) for stage, spent in seconds.items()},

@@ -98,6 +98,7 @@ class RetrieveResponse(BaseModel):
     )
     run_id: str
     build_id: str
+    catalogue_position: int = Field(description="The last change of the catalogue in this answer.")
     scenario: str = Field(description="The scenario whose weights served.")
     weights_version: int | None = Field(description="null: the weights came with the request.")
     variant: str | None = Field(

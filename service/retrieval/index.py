@@ -45,7 +45,9 @@ class ItemIndex:
     vectors_NM: Floats
     attributes: Columns = field(default_factory=dict)
     cells: Cells | None = None  # of an inverted file that has attributes
+    position: int = 0  # of the journal of changes
     filters: PassingCache = field(default_factory=PassingCache)
+    beside: int = 0  # items outside of the index; see fresh.py
 
     def search(
         self,
@@ -81,19 +83,16 @@ class ItemIndex:
         )
 
     def rows_of(self, item_ids: Sequence[str]) -> Rows:
-        """Distinct rows of the ids that exist, by binary search; unknown ids are left out."""
-        keys = {item_id.encode("utf-8", "surrogatepass") for item_id in item_ids}
-        longest = self.ids_N.dtype.itemsize
-        keys_X = np.asarray(
-            [key for key in keys if 0 < len(key) <= longest], dtype=self.ids_N.dtype
-        )
-        rows_X = np.minimum(np.searchsorted(self.ids_N, keys_X), len(self.ids_N) - 1)
-        found_X: Rows = rows_X[self.ids_N[rows_X] == keys_X]
-        return found_X
+        """Distinct rows of the ids that exist; unknown ids are left out."""
+        return find_rows(self.ids_N, keys_of(item_ids))
 
     def ids_of(self, rows_K: Rows) -> list[str]:
         """Item ids of rows."""
         return [item_id.decode() for item_id in self.ids_N[rows_K].tolist()]
+
+    def vectors_of(self, rows_K: Rows) -> Floats:
+        """Vectors [K, M] of rows."""
+        return self.vectors_NM[rows_K]
 
     def _attempts(
         self,
@@ -136,8 +135,7 @@ class ItemIndex:
             faiss.swig_ptr(rows_P),
             *(self.vectors_NM.shape[1], 1, len(rows_P)),
         )
-        best_K = np.argpartition(-scores_P, fetch - 1)[:fetch]
-        best_K = best_K[np.argsort(-scores_P[best_K], kind="stable")]
+        best_K = best_first(scores_P, fetch)
         return rows_P[best_K], scores_P[best_K]
 
     def _efforts(
@@ -164,6 +162,31 @@ class ItemIndex:
         """The list length to look up: what is fetched, but exclusions alone never exceed it."""
         longest = self.effort.k[-1] if self.effort else fetch
         return fetch if k > longest else min(fetch, longest)
+
+
+def best_first(scores_N: Floats, k: int) -> Rows:
+    """Places of the k largest scores, best first."""
+    if len(scores_N) <= k:
+        return np.argsort(-scores_N, kind="stable")
+    best_K = np.argpartition(-scores_N, k - 1)[:k]
+    sorted_K: Rows = best_K[np.argsort(-scores_N[best_K], kind="stable")]
+    return sorted_K
+
+
+def keys_of(item_ids: Sequence[str]) -> NDArray[np.bytes_]:
+    """Distinct ids as they are stored."""
+    keys = {item_id.encode("utf-8", "surrogatepass") for item_id in item_ids}
+    return np.array([key for key in keys if key], "S")
+
+
+def find_rows(ids_N: NDArray[np.bytes_], keys_X: NDArray[np.bytes_]) -> Rows:
+    """Rows of the keys that are among sorted ids, by binary search."""
+    if not len(ids_N):
+        return np.empty(0, np.int64)
+    keys_X = keys_X[np.strings.str_len(keys_X) <= ids_N.dtype.itemsize].astype(ids_N.dtype)
+    rows_X = np.minimum(np.searchsorted(ids_N, keys_X), len(ids_N) - 1)
+    found_X: Rows = rows_X[ids_N[rows_X] == keys_X]
+    return found_X
 
 
 def _doublings(cells: int, most: int) -> Iterator[int]:
@@ -204,4 +227,5 @@ def open_index(files: Index) -> ItemIndex:
         files.item_vectors_NM,
         columns,
         Cells.of(faiss.extract_index_ivf(mapped)) if effort and columns else None,
+        files.manifest.journal_position,
     )

@@ -56,6 +56,7 @@ class Passing:
     clustering: float  # 0: the same share of each cell passes; 1: all of a cell or nothing
     rows_selector: faiss.IDSelectorBitmap
     cells_selector: faiss.SearchParameters | None
+    beside_D: NDArray[np.bool_] | None = None  # which items of a delta pass; see fresh.py
 
     @classmethod
     def of(cls, passes_N: NDArray[np.bool_], cells: Cells | None) -> Passing:

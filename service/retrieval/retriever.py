@@ -72,7 +72,7 @@ def retrieve(snapshot: Snapshot, query: Query) -> Retrieved:
 def _per_stage(
     snapshot: Snapshot, users_1M: Floats, rows_K: NDArray[np.int64]
 ) -> dict[str, Floats]:
-    items_1KM = snapshot.index.vectors_NM[rows_K][None]
+    items_1KM = snapshot.index.vectors_of(rows_K)[None]
     scores_S1K = objective_scores(users_1M, items_1KM, snapshot.segments)
     return dict(zip(snapshot.segments.names, scores_S1K[:, 0], strict=True))
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from bundle.manifest import Current
 from bundle.store import read_current
 from service.snapshots.bounds import Ids, SizeBounds
+from service.snapshots.fresh import FreshCatalogue
 from service.snapshots.last_known import ids_of, read_last_known, write_last_known
 from service.snapshots.loading import NO_BOUNDS, load_snapshot, pinned
 from service.snapshots.memory import give_back_memory
@@ -63,6 +64,7 @@ class SnapshotHolder:
         self._poll_s, self._bounds, self._on_change = poll_s, bounds, on_change
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="releases", daemon=True)
+        self._fresh = FreshCatalogue()
         self._failed: tuple[str, float] = ("", 0.0)  # what was refused last, and when
         self._begin()
 
@@ -82,6 +84,7 @@ class SnapshotHolder:
             wanted = self._wanted()
             if wanted == self.snapshot.current:
                 self._end_refusal()
+                self._freshen()
                 return
             what = f"{wanted.run_id}/{wanted.build_id}"
             if not self._due(what):
@@ -129,11 +132,19 @@ class SnapshotHolder:
             return load_snapshot(self._releases, wanted, self._bounds, served_ids_N)
 
     def _serve(self, snapshot: Snapshot) -> None:
+        snapshot = self._fresh.newest(snapshot)
         self.snapshot = snapshot
         if not self._pinned:
             write_last_known(self._state_dir, snapshot.current)
         self._failed = ("", 0.0)
         self._on_change(snapshot, None)
+
+    def _freshen(self) -> None:
+        """Serve changes of the catalogue that came since."""
+        newest = self._fresh.newest(self.snapshot)
+        if newest is not self.snapshot:
+            self.snapshot = newest
+            self._on_change(newest, None)
 
     def _due(self, what: str) -> bool:
         """Whether to try, or to complain about, something that may have been refused before."""

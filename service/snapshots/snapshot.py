@@ -14,9 +14,10 @@ from pathlib import Path
 from bundle.features import CategorySequence, FeatureSchema
 from bundle.manifest import Current, GoldenSet
 from bundle.segments import Segments
-from bundle.store import Bundle, read_pair
+from bundle.store import Bundle, Index, read_pair
 from bundle.towers import Tower, open_user_tower
 from bundle.weights import ObjectiveWeights
+from service.retrieval.fresh import FreshIndex
 from service.retrieval.index import ItemIndex, open_index
 
 
@@ -27,8 +28,13 @@ class Snapshot:
     current: Current
     bundle: Bundle
     tower: Tower
-    index: ItemIndex
-    golden: GoldenSet
+    files: Index
+    index: ItemIndex | FreshIndex
+
+    @property
+    def golden(self) -> GoldenSet:
+        """Queries with their exact answers."""
+        return self.files.golden
 
     @property
     def run_id(self) -> str:
@@ -79,6 +85,6 @@ def open_snapshot(releases: Path, current: Current) -> Snapshot:
         current=current,
         bundle=bundle,
         tower=open_user_tower(bundle),
+        files=files,
         index=open_index(files),
-        golden=files.golden,
     )

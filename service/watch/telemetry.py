@@ -112,6 +112,17 @@ class Telemetry:
             ["reason"],
         )
 
+        self.catalogue_position = self._gauge(
+            "csmf_catalogue_position",
+            "Last change of the catalogue that is served, in the worker furthest behind.",
+            "livemin",
+        )
+        self.delta_items = self._gauge(
+            "csmf_catalogue_delta_items",
+            "Items served beside the index: new or updated since it was built.",
+            "livemax",
+        )
+
     def observe_stages(self, seconds: dict[str, float]) -> None:
         """Time spent in each stage of one request."""
         for stage, spent in seconds.items():
@@ -141,6 +152,8 @@ class Telemetry:
         if self._served and self._served != served:
             self.snapshot_workers.labels(*self._served).set(0)
         self.snapshot_workers.labels(*served).set(1)
+        self.catalogue_position.set(snapshot.index.position)
+        self.delta_items.set(snapshot.index.beside)
         self._served = served
 
     def render(self) -> bytes:

@@ -1,0 +1,45 @@
+"""The newest changes of the catalogue, beside the pair that is served.
+
+Decisions
+- A delta belongs to one index, is small, and is verified like it; it needs no golden queries of its
+  own, since its vectors come from the bundle that has answered them.
+- A delta that is broken, or deleted while it is read, is passed over for the next older one: the
+  catalogue is then a few changes behind, and the log says why, once.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from bundle.delta import positions, read_delta
+from bundle.errors import BundleError
+from service.retrieval.fresh import with_delta
+from service.snapshots.snapshot import Snapshot
+
+log = logging.getLogger(__name__)
+
+
+class FreshCatalogue:
+    """Looks for deltas; remembers what it has complained of."""
+
+    def __init__(self) -> None:
+        self._complained = ""
+
+    def newest(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with the newest sound delta of its pair; itself if there is none newer."""
+        newer = [place for place in positions(snapshot.files) if place > snapshot.index.position]
+        for position in reversed(newer):
+            try:
+                delta = read_delta(snapshot.files, position)
+            except (BundleError, OSError) as error:
+                self._complain(f"changes up to {position} are not served: {error}")
+                continue
+            log.info("now serving %s with changes up to %d", snapshot.name, position)
+            return replace(snapshot, index=with_delta(snapshot.index, delta))
+        return snapshot
+
+    def _complain(self, text: str) -> None:
+        if text != self._complained:
+            log.error(text)
+            self._complained = text
