@@ -21,7 +21,7 @@ import numpy as np
 
 from bundle.files import write_atomically
 from training.paper.contender import MERGED
-from training.paper.run import Found
+from training.paper.run import OWN_LISTS, Found
 from training.paper.study import TRIALS, Variant
 
 Json = dict[str, Any]
@@ -52,7 +52,7 @@ def score(found: Sequence[Found]) -> float:
     """The largest product of the last two recalls among the lists of one search each."""
     best = 0.0
     for name in found[0].fronts:
-        if name != MERGED:
+        if name not in (MERGED, OWN_LISTS):  # two searches; lists that were not tuned
             recalls_L2 = np.mean(
                 [each.fronts[name].validation_LO[:, -2:] for each in found], axis=0
             )
