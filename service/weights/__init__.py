@@ -1,1 +1,3 @@
-"""Objective weights per scenario: the record, its two stores, and the board that requests read."""
+"""Objective weights per scenario, with variants and schedules: records, the changes that operators
+make, two stores, and the board that requests read.
+"""

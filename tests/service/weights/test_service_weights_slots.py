@@ -4,7 +4,7 @@ import math
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.weights.slots import (
@@ -30,6 +30,7 @@ def owners(variants):
     return {slot: name for name, slots in variants.items() for slot in members(slots)}
 
 
+@settings(max_examples=50, deadline=None)
 @given(CHANGES)
 def test_a_changed_share_is_exact_and_moves_only_the_slots_it_needs(changes):
     variants = dict.fromkeys(VARIANTS, ())
@@ -49,6 +50,7 @@ def test_a_changed_share_is_exact_and_moves_only_the_slots_it_needs(changes):
         assert are_ranges(variants[name])
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, SLOTS - 1), st.integers(0, SLOTS), st.integers(0, SLOTS))
 def test_a_share_that_goes_and_comes_back_has_the_users_it_had(place, small, large):
     small, large = sorted((small, large))
@@ -57,6 +59,7 @@ def test_a_share_that_goes_and_comes_back_has_the_users_it_had(place, small, lar
     assert resized(resized(grown, [], 0, place), [], large, place) == grown
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, SLOTS - 1), max_size=50))
 def test_ranges_hold_exactly_their_slots(slots):
     found = ranges(slots)
