@@ -20,6 +20,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ import pyarrow.parquet as pq
 
 from bundle.delta import position_name
 from bundle.files import STAGING_PREFIX, fsync
+from bundle.store import DELTAS
 from index_builder.errors import InputError
 
 FOLDER = "changes"
@@ -83,11 +85,19 @@ class Journal:
         lock = os.open(self.releases, os.O_RDONLY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            for abandoned in self.folder.glob(f"{STAGING_PREFIX}*"):
-                abandoned.unlink()  # its writer was killed: a living one would hold the lock
+            self._sweep()
             yield
         finally:
             os.close(lock)
+
+    def _sweep(self) -> None:
+        """Remove what writers left that were killed: a living one would hold the lock."""
+        for path in self.releases.glob(f"*/{DELTAS}/*/{STAGING_PREFIX}*"):
+            shutil.rmtree(path)
+        for folder in (self.folder, self.releases):
+            for path in folder.glob(f"{STAGING_PREFIX}*"):
+                if path.is_file():  # a directory is a bundle that is being trained
+                    path.unlink()
 
     def append(self, rows: pa.Table) -> int:
         """Add an entry; its position. Hold the lock."""

@@ -19,12 +19,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
-from loadtests.reliability import filters, swaps, weights
+from loadtests.reliability import catalogue, filters, kills, swaps, weights
 from loadtests.reliability.running import ServiceError
 from loadtests.verdict import Verdict, as_table, judge
 
 EXPERIMENTS: Mapping[str, ModuleType] = {
+    "catalogue": catalogue,
     "filters": filters,
+    "kills": kills,
     "swaps": swaps,
     "weights": weights,
 }

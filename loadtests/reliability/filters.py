@@ -14,11 +14,7 @@ Decisions
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +25,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from loadtests.reliability.pairs import find_pairs
-from loadtests.reliability.running import RunningService, ServiceError
+from loadtests.reliability.asking import ask
+from loadtests.reliability.pairs import csmf_index, find_pairs
+from loadtests.reliability.running import RunningService
 from loadtests.verdict import Threshold
 
 SHARES = (1.0, 0.5, 0.1, 0.01, 0.001)
@@ -102,7 +99,7 @@ def run(options: argparse.Namespace, work: Path) -> dict[str, float]:
             passes_N = columns[case.attribute] <= limit
             conditions = [{"attribute": case.attribute, "max": limit}]
             asked = {"filter": conditions, "k": case.k}
-            answers = [_ask(service, user=user, **asked) for user in [users[0], *users]]
+            answers = [ask(service, user=user, **asked) for user in [users[0], *users]]
             figures |= _judge(case, answers[1:], truths, passes_N)
             figures[f"first_ms_{case.name}"] = answers[0]["timings_ms"]["search"]
             wrong = sum(_wrong(answer, passes_N, ids_N) for answer in answers)
@@ -135,20 +132,8 @@ def _wrong(answer: dict[str, Any], passes_N: NDArray[np.bool_], ids_N: NDArray[n
 
 
 def _truth(service: RunningService, user: object, ids_N: NDArray[np.str_]) -> Truth:
-    answer = _ask(service, user=user, k=len(ids_N))
+    answer = ask(service, user=user, k=len(ids_N))
     return Truth(np.searchsorted(ids_N, answer["item_ids"]), np.array(answer["scores"]))
-
-
-def _ask(service: RunningService, **body: object) -> dict[str, Any]:
-    url = f"http://127.0.0.1:{service.port}/retrieve"
-    request = urllib.request.Request(url, json.dumps(body).encode())
-    request.add_header("content-type", "application/json")
-    try:
-        with urllib.request.urlopen(request, timeout=120) as response:  # noqa: S310  our own service
-            answer: dict[str, Any] = json.load(response)
-    except OSError as error:
-        raise ServiceError(f"/retrieve did not answer {body}: {error}") from error
-    return answer
 
 
 def _make(work: Path, items: int) -> Path:
@@ -160,9 +145,8 @@ def _make(work: Path, items: int) -> Path:
         release = make_release(work, items=items, users=2000, requests=2000)
         _add_columns(release.log / "items.parquet")
         options = ("--log", str(release.log), "--exact-below", "0", "--threads", "1")
-        command = ("--release", str(release.directory), *options, "--publish")
         named = ("--attributes", ",".join(ATTRIBUTES))
-        subprocess.run([sys.executable, "-m", "index_builder.cli", *command, *named], check=True)  # noqa: S603  our own interpreter
+        csmf_index("--release", str(release.directory), *options, *named, "--publish")
     return releases
 
 

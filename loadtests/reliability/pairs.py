@@ -44,7 +44,7 @@ def find_pairs(releases: Path) -> list[Pair]:
     pairs = []
     for index in reversed(found):
         release = index.parents[1]
-        _csmf_index("--release", str(release), "--rollback", index.name)
+        csmf_index("--release", str(release), "--rollback", index.name)
         pairs.append(Pair(releases, release.name, index.name, (releases / "CURRENT").read_bytes()))
     return pairs[::-1]
 
@@ -57,12 +57,13 @@ def make_runs(work: Path, names: list[str], items: int) -> Path:
         if not (work / "releases" / name).exists():
             release = make_release(work, run_id=name, items=items, item_prefix=name, seed=seed)
             log = str(release.log)
-            _csmf_index("--release", str(release.directory), "--log", log, "--threads", "1")
+            csmf_index("--release", str(release.directory), "--log", log, "--threads", "1")
             shutil.rmtree(release.log)
     return work / "releases"
 
 
-def _csmf_index(*arguments: str) -> None:
+def csmf_index(*arguments: str) -> None:
+    """Run the command. Raises ServiceError."""
     command = [sys.executable, "-m", "index_builder.cli", *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own interpreter
     if ran.returncode:
