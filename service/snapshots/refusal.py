@@ -7,8 +7,9 @@ from typing import Literal, get_args
 from bundle import errors
 from service.snapshots.bounds import SizeError
 from service.snapshots.golden import GoldenCheckError
+from service.snapshots.turn import LoaderDiedError
 
-Reason = Literal["missing", "malformed", "mismatched", "size", "golden", "unreadable"]
+Reason = Literal["missing", "malformed", "mismatched", "size", "golden", "crashed", "unreadable"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
 _REASON_OF: dict[type[Exception], Reason] = {
@@ -20,6 +21,7 @@ _REASON_OF: dict[type[Exception], Reason] = {
     errors.BundleError: "malformed",
     SizeError: "size",
     GoldenCheckError: "golden",
+    LoaderDiedError: "crashed",
     Exception: "unreadable",  # the disk, FAISS, memory, and what nobody foresaw
 }
 

@@ -9,6 +9,7 @@ Decisions
 - A worker that starts while CURRENT names nothing sound serves the pair that this machine served
   last: without that, one crash during a bad release would end the whole service.
 - A pinned pair is served whatever CURRENT says, and whatever was served before.
+- A pair during whose load a worker died is left alone for a while by all who have another to serve.
 - CURRENT is polled: a read per second of a small file works on every file system.
 """
 
@@ -29,7 +30,7 @@ from service.snapshots.loading import NO_BOUNDS, load_snapshot, pinned
 from service.snapshots.memory import give_back_memory
 from service.snapshots.refusal import Reason, reason_of
 from service.snapshots.snapshot import Snapshot
-from service.snapshots.turn import my_turn
+from service.snapshots.turn import leave_turn, my_turn
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class SnapshotHolder:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="releases", daemon=True)
         self._fresh = FreshCatalogue()
-        self._failed: tuple[str, float] = ("", 0.0)  # what was refused last, and when
+        self._failed: tuple[Current | str, float] = ("", 0.0)  # what was refused last, and when
         self._begin()
 
     def start(self) -> None:
@@ -76,17 +77,20 @@ class SnapshotHolder:
         """Stop following; the snapshot stays."""
         self._stopping.set()
         self._thread.join(timeout=5)
+        if self._thread.is_alive():
+            leave_turn(self._state_dir)
 
     def look(self) -> None:
         """Serve what CURRENT names, if it is new and sound."""
-        what, began = "CURRENT", time.monotonic()
+        what: Current | str = "CURRENT"
+        began = time.monotonic()
         try:
             wanted = self._wanted()
             if wanted == self.snapshot.current:
                 self._end_refusal()
                 self._freshen()
                 return
-            what = f"{wanted.run_id}/{wanted.build_id}"
+            what = wanted
             if not self._due(what):
                 return
             snapshot = self._load(wanted, self.snapshot.index.ids_N)
@@ -95,7 +99,7 @@ class SnapshotHolder:
                 self._refuse(what, error)
             return
         self._serve(snapshot)
-        log.info("now serving %s, loaded in %.1f s", what, time.monotonic() - began)
+        log.info("now serving %s, loaded in %.1f s", snapshot.name, time.monotonic() - began)
 
     def _follow(self) -> None:
         while not self._stopping.wait(self._poll_s):
@@ -108,17 +112,18 @@ class SnapshotHolder:
     def _begin(self) -> None:
         """Serve the published pair, or else the one that was served last."""
         known = None if self._pinned else read_last_known(self._state_dir)
-        what = "CURRENT"
+        what: Current | str = "CURRENT"
         try:
-            wanted = self._wanted()
-            what = f"{wanted.run_id}/{wanted.build_id}"
-            served_N = ids_of(self._releases, known) if known and known != wanted else None
-            self._serve(self._load(wanted, served_N))
+            what = wanted = self._wanted()
+            if known is None or known == wanted:
+                self._serve(self._load(wanted, None, whatever_happened=True))
+            else:
+                self._serve(self._load(wanted, ids_of(self._releases, known)))
         except Exception as error:
             if known is None:
                 raise
             try:
-                with my_turn(self._state_dir):
+                with my_turn(self._state_dir, known, whatever_happened=True):
                     self._serve(load_snapshot(self._releases, known))
             except Exception:  # noqa: BLE001  (the published pair is the one to mend)
                 raise error from None
@@ -127,8 +132,10 @@ class SnapshotHolder:
     def _wanted(self) -> Current:
         return self._pinned or read_current(self._releases)
 
-    def _load(self, wanted: Current, served_ids_N: Ids | None) -> Snapshot:
-        with my_turn(self._state_dir):
+    def _load(
+        self, wanted: Current, served_ids_N: Ids | None, *, whatever_happened: bool = False
+    ) -> Snapshot:
+        with my_turn(self._state_dir, wanted, whatever_happened=whatever_happened):
             return load_snapshot(self._releases, wanted, self._bounds, served_ids_N)
 
     def _serve(self, snapshot: Snapshot) -> None:
@@ -146,14 +153,15 @@ class SnapshotHolder:
             self.snapshot = newest
             self._on_change(newest, None)
 
-    def _due(self, what: str) -> bool:
+    def _due(self, what: Current | str) -> bool:
         """Whether to try, or to complain about, something that may have been refused before."""
         failed, when = self._failed
         return failed != what or time.monotonic() - when >= RETRY_S
 
-    def _refuse(self, what: str, error: Exception) -> None:
+    def _refuse(self, what: Current | str, error: Exception) -> None:
         reason, served = reason_of(error), self.snapshot.name
-        log.error("cannot serve %s (%s), still serving %s: %s", what, reason, served, error)
+        name = what if isinstance(what, str) else f"{what.run_id}/{what.build_id}"
+        log.error("cannot serve %s (%s), still serving %s: %s", name, reason, served, error)
         self._failed = (what, time.monotonic())
         self._on_change(self.snapshot, reason)
 

@@ -1,25 +1,29 @@
 """A swap gives back what the old pair held, and workers of one machine load one after the other."""
 
 import gc
+import os
 import signal
 import subprocess
 import sys
 import threading
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from support.release import user_records
 from support.waiting import within
 
-from bundle.store import publish
+from bundle.store import publish, read_current
 from service.snapshots.releases import SnapshotHolder
 from service.snapshots.turn import my_turn
 
 HOLD_THE_TURN = """
 import sys, time
 from pathlib import Path
+from bundle.store import read_current
 from service.snapshots.turn import my_turn
-with my_turn(Path(sys.argv[1])):
+with my_turn(Path(sys.argv[1]), read_current(Path(sys.argv[2]))):
     print("loading", flush=True)
     time.sleep(60)
 """
@@ -56,13 +60,21 @@ def test_after_a_swap_no_file_of_the_old_pair_is_mapped_while_requests_run(
         gc.enable()
 
 
+@contextmanager
+def loading_elsewhere(release, state_dir):
+    """A process that loads the published pair, and does not end by itself."""
+    command = [sys.executable, "-c", HOLD_THE_TURN, str(state_dir), str(release.releases)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as loading:
+        assert loading.stdout.readline() == "loading\n"
+        yield loading
+        loading.kill()
+
+
 def test_a_worker_waits_while_another_loads_and_goes_on_when_that_one_is_killed(
     own_release, other_release, tmp_path
 ):
     holder = SnapshotHolder(own_release.releases, tmp_path / "state", poll_s=0.02)
-    command = [sys.executable, "-c", HOLD_THE_TURN, str(tmp_path / "state")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as loading:
-        assert loading.stdout.readline() == "loading\n"
+    with loading_elsewhere(own_release, tmp_path / "state") as loading:
         publish(own_release.releases, "tiny", "b1")  # published anew: a new time, hence a new pair
         published = holder.snapshot.current.published_at
         holder.start()
@@ -72,7 +84,59 @@ def test_a_worker_waits_while_another_loads_and_goes_on_when_that_one_is_killed(
         holder.stop()
 
 
-def test_where_the_state_folder_cannot_be_written_nobody_waits(caplog):
-    with my_turn(Path("/proc/none")), my_turn(Path("/proc/none")):
+def test_where_the_state_folder_cannot_be_written_nobody_waits(own_release, caplog):
+    current = read_current(own_release.releases)
+    with my_turn(Path("/proc/none"), current), my_turn(Path("/proc/none"), current):
         pass
     assert "without waiting for other workers" in caplog.text
+
+
+@pytest.fixture
+def deadly(own_release, other_release, tmp_path):
+    """A holder of the first release, while a worker died of loading the other one."""
+    told = []
+    holder = SnapshotHolder(
+        own_release.releases,
+        tmp_path / "state",
+        poll_s=60,
+        on_change=lambda snapshot, refused: told.append((snapshot.run_id, refused)),
+    )
+    publish(own_release.releases, "other", "b1")
+    with loading_elsewhere(own_release, tmp_path / "state"):
+        pass
+    return holder, told
+
+
+def test_a_pair_that_killed_its_loader_is_left_alone_until_it_is_published_anew(
+    deadly, own_release, caplog
+):
+    holder, told = deadly
+    holder.look()
+    assert told[-1] == ("tiny", "crashed")
+    assert "a worker died while it loaded other/b1" in caplog.text
+    publish(own_release.releases, "other", "b1")
+    holder.look()
+    assert told[-1] == ("other", None)
+
+
+def test_a_pair_that_killed_its_loader_is_tried_again_after_a_while(deadly, tmp_path):
+    holder, told = deadly
+    long_ago = time.time() - 601
+    os.utime(tmp_path / "state" / "loading.lock", (long_ago, long_ago))
+    holder.look()
+    assert told[-1] == ("other", None)
+
+
+def test_who_has_nothing_else_to_serve_tries_a_pair_whatever_happened(own_release, tmp_path):
+    with loading_elsewhere(own_release, tmp_path / "state"):
+        pass
+    for _ in range(2):
+        holder = SnapshotHolder(own_release.releases, tmp_path / "state", poll_s=60)
+        assert holder.snapshot.name == "tiny/b1"
+
+
+def test_a_load_that_ends_in_an_error_did_not_kill_its_loader(own_release, tmp_path):
+    current = read_current(own_release.releases)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), my_turn(tmp_path, current):
+            raise ZeroDivisionError
