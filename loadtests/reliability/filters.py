@@ -144,7 +144,9 @@ def _make(work: Path, items: int) -> Path:
     if not (releases / "CURRENT").exists():
         release = make_release(work, items=items, users=2000, requests=2000)
         _add_columns(release.log / "items.parquet")
+        users = str(min(512, items // 25))  # what a small index is calibrated with
         options = ("--log", str(release.log), "--exact-below", "0", "--threads", "1")
+        options += ("--max-effort", "1", "--users", users)
         named = ("--attributes", ",".join(ATTRIBUTES))
         csmf_index("--release", str(release.directory), *options, *named, "--publish")
     return releases
