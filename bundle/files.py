@@ -60,7 +60,7 @@ def staged_directory(final: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Replace `path` by `content`: temporary file, fsync, rename, fsync of the directory."""
     descriptor, name = tempfile.mkstemp(prefix=STAGING_PREFIX, dir=path.parent)
     try:
@@ -68,7 +68,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)
+        Path(name).chmod(mode)
         Path(name).rename(path)
         fsync(path.parent)
     except BaseException:

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 import gevent
 
+from loadtests.key import key_headers
+
 GIVE_UP_S = 5.0
 
 
@@ -46,12 +48,12 @@ class Probe:
         connect = HTTPSConnection if url.scheme == "https" else HTTPConnection
         self._connection = connect(url.netloc, timeout=GIVE_UP_S)
         self._body = json.dumps(query)
+        self._headers = {"Content-Type": "application/json", **key_headers()}
         self._connection.connect()
 
     def version(self) -> int:
         """The weights version of one answer. Raises OSError or HTTPException."""
-        headers = {"Content-Type": "application/json"}
-        self._connection.request("POST", "/retrieve", self._body, headers)
+        self._connection.request("POST", "/retrieve", self._body, self._headers)
         response = self._connection.getresponse()
         body = response.read()
         if response.status != 200:

@@ -34,6 +34,7 @@ from locust.env import Environment
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSV
 
 from loadtests.freshness import Acknowledged, Probe, seconds_until_visible
+from loadtests.key import key_headers
 from loadtests.queries import (
     DEFAULT_SCENARIO,
     QueryMix,
@@ -82,13 +83,14 @@ def prepare(environment: Environment, **_: object) -> None:
 
 
 def _open_scenarios(url: str) -> None:
-    answer = requests.get(url, timeout=10)
+    answer = requests.get(url, headers=key_headers(), timeout=10)
     answer.raise_for_status()
     Shared.stages = tuple(answer.json()["stages"])
     existing = {record["scenario"]: record["weights"] for record in answer.json()["scenarios"]}
     for name in sorted(set(OWN_SCENARIOS) - set(existing)):
         body = _change(existing[DEFAULT_SCENARIO], reason="scenario of the load test")
-        requests.put(f"{url}/{name}/weights", json=body, timeout=10).raise_for_status()
+        sent = requests.put(f"{url}/{name}/weights", json=body, headers=key_headers(), timeout=10)
+        sent.raise_for_status()
 
 
 def _change(weights: dict[str, float], reason: str) -> dict[str, object]:
@@ -114,6 +116,7 @@ class RankingStage(FastHttpUser):
     """Asks for candidates of one person after the other, as the ranking stage of a feed does."""
 
     host = "http://127.0.0.1:8000"
+    default_headers = key_headers()
 
     def on_start(self) -> None:
         """Start a query stream of its own."""
@@ -165,6 +168,7 @@ class Operator(FastHttpUser):
     """Changes the weights of a scenario every one to three seconds and waits to see them served."""
 
     host = RankingStage.host
+    default_headers = key_headers()
     fixed_count = 1
     wait_time = between(1, 3)
 

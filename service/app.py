@@ -20,7 +20,9 @@ from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanag
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from service.access.ring import open_ring
 from service.api import health, retrieve, weights
+from service.api.auth import AskForKey, document_keys
 from service.api.errors import install_handlers
 from service.api.middleware import CloseWhenDraining, LimitBody, MeasureRetrieve
 from service.load.drain import Drain, leave_with_parent
@@ -45,8 +47,12 @@ while it serves. Every refusal has the body `{"error": {code, field, value, expe
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """An ASGI app; its parts are loaded when it starts, and it fails to start without a pair."""
+    """An ASGI app; its parts are loaded when it starts, and it fails to start without a pair.
+
+    Raises KeysError where settings do not say who may call.
+    """
     settings = settings or read_settings()
+    ring = open_ring(settings)
     telemetry, drain = Telemetry(), Drain()
     app = FastAPIOffline(
         redoc_url=None,
@@ -56,11 +62,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan(settings, telemetry, drain),
     )
     app.add_middleware(LimitBody, max_bytes=settings.max_body_bytes)
+    if ring:
+        app.add_middleware(AskForKey, ring=ring, open_metrics=settings.open_metrics)
     app.add_middleware(MeasureRetrieve, telemetry=telemetry)
     app.add_middleware(CloseWhenDraining, drain=drain)
     install_handlers(app)
     for api in (retrieve, weights, health):
         app.include_router(api.router)
+    if ring:
+        document_keys(app)
     return app
 
 

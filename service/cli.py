@@ -7,7 +7,7 @@ Decisions
   is one line and exit code 2, not a worker that is restarted for ever.
 - Workers are spawned, never forked: each maps the index file itself and shares its pages.
 
-    csmf-serve --releases releases/ --port 8000 --workers 2
+    csmf-serve --releases releases/ --port 8000 --workers 2 --keys-file keys.json
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import logging.config
 import os
 import signal
 import socket
+import ssl
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -107,13 +108,17 @@ def _problem(settings: Settings) -> str | None:
     # Imported late: prometheus_client reads PROMETHEUS_MULTIPROC_DIR when it is first imported.
     from bundle.errors import BundleError  # noqa: PLC0415
     from bundle.store import read_current  # noqa: PLC0415
+    from service.access.keys import KeysError  # noqa: PLC0415
+    from service.access.ring import open_ring  # noqa: PLC0415
     from service.app import open_holder, open_store  # noqa: PLC0415
     from service.snapshots.bounds import SizeError  # noqa: PLC0415
     from service.snapshots.golden import GoldenCheckError  # noqa: PLC0415
     from service.weights.store import StoreUnavailableError  # noqa: PLC0415
 
-    refused = (BundleError, SizeError, GoldenCheckError, StoreUnavailableError)
+    refused = (BundleError, SizeError, GoldenCheckError, StoreUnavailableError, KeysError)
     try:
+        open_ring(settings)
+        _check_tls(settings)
         with _listening(settings):
             open_store(settings).close()
             if not settings.pin:
@@ -122,6 +127,21 @@ def _problem(settings: Settings) -> str | None:
     except (*refused, RuntimeError, OSError) as error:
         return " ".join(str(error).split())
     return None
+
+
+def _check_tls(settings: Settings) -> None:
+    """An OSError that names the settings if they are no certificate and its key."""
+    if not settings.tls_cert and not settings.tls_key:
+        return
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:  # without the password nobody is asked for one
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(
+            f"CSMF_TLS_CERT, CSMF_TLS_KEY: expected a certificate and its key, not encrypted,"
+            f" got {settings.tls_cert or 'nothing'}, {settings.tls_key or 'nothing'}: {reason}"
+        ) from None
 
 
 @contextmanager
@@ -148,6 +168,9 @@ def _serve(settings: Settings) -> None:
         workers=settings.workers,
         loop="uvloop",
         http="httptools",
+        ws="none",
+        ssl_certfile=settings.tls_cert or None,
+        ssl_keyfile=settings.tls_key or None,
         access_log=False,
         server_header=False,
         log_config=log_config(settings.log_level),

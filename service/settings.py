@@ -17,7 +17,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "CSMF_"
-OTHER_VARIABLES = {"CSMF_URL"}  # read by csmf-weights
+OTHER_VARIABLES = {"CSMF_URL", "CSMF_KEY"}  # read by clients
 
 
 class SettingsError(ValueError):
@@ -34,6 +34,19 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
+    keys_file: str = Field(
+        "", description="File that csmf-keys keeps; callers then need one of its keys."
+    )
+    anonymous: str = Field(
+        "",
+        pattern="^(|loopback)$",
+        description="With `loopback` callers need no key, and only this machine is listened to.",
+    )
+    open_metrics: bool = Field(False, description="Show /metrics without a key too.")
+    tls_cert: str = Field(
+        "", description="Certificate chain in PEM: serve HTTPS; CSMF_TLS_KEY is its key."
+    )
+    tls_key: str = Field("", description="Private key of CSMF_TLS_CERT in PEM, not encrypted.")
     workers: int = Field(1, ge=1, le=256, description="Worker processes that share the port.")
     threads: int = Field(
         0,

@@ -13,7 +13,7 @@ PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bundle/*.md")],
     key=lambda page: page.as_posix(),
 )
-COMMANDS = ("csmf-log", "csmf-train", "csmf-index", "csmf-serve", "csmf-weights")
+COMMANDS = ("csmf-log", "csmf-train", "csmf-index", "csmf-serve", "csmf-weights", "csmf-keys")
 OURS = ("bundle", "training", "index_builder", "service", "loadtests", "deploy", "docs", "tests")
 
 

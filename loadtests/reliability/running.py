@@ -41,8 +41,8 @@ class RunningService:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.log = work / "service.log"
-        state = ("--state-dir", str(work / "state"))
-        command = (*("--releases", str(releases)), "--port", str(self.port), *state, *flags)
+        own = ("--state-dir", str(work / "state"), "--anonymous", "loopback", "--keys-file", "")
+        command = (*("--releases", str(releases)), "--port", str(self.port), *own, *flags)
         self._command = [sys.executable, "-m", "service.cli", *command]
 
     def __enter__(self) -> RunningService:

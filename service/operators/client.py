@@ -1,8 +1,13 @@
-"""One request to a running service, in the service's own words. Standard library only."""
+"""One request to a running service, in the service's own words. Standard library only.
+
+The key comes from CSMF_KEY, never from an argument, which everybody on the machine could see; it is
+not sent on to where a redirect leads.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any
@@ -30,6 +35,8 @@ def call(url: str, method: str, path: str, body: Json | None = None) -> Json:
     headers = {"content-type": "application/json"}
     try:
         request = Request(url.rstrip("/") + path, content, headers, method=method)  # noqa: S310  (the operator chooses the URL)
+        if key := os.environ.get("CSMF_KEY"):
+            request.add_unredirected_header("Authorization", f"Bearer {key}")
         with urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
             return dict(json.load(response))
     except HTTPError as error:
@@ -49,6 +56,8 @@ def _refused(error: HTTPError) -> RefusedError:
         detail = json.load(error)["error"]
     except (ValueError, KeyError, TypeError):
         return RefusedError(f"{error.url}: HTTP {error.code} {error.reason}", code)
+    if error.code == HTTPStatus.UNAUTHORIZED:
+        return RefusedError(f"{detail['message']}; put your key into CSMF_KEY", code)
     current = detail.get("current")
     now = f"; it is now {current['weights']} by {current['author']}" if current else ""
     return RefusedError(detail["message"] + now, code)
