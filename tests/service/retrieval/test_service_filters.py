@@ -178,6 +178,16 @@ def test_recall_holds_at_every_selectivity_also_where_the_filter_is_a_cluster(
     assert np.mean(recalls) >= 0.95
 
 
+def test_cells_without_a_row_that_passes_are_not_visited(clustered):
+    index, queries_BM = clustered
+    inverted = faiss.extract_index_ivf(index.faiss_index)
+    nearest = inverted.quantizer.search(queries_BM[:1], inverted.nlist)[1][0]
+    passes_N = index.cells.of_rows_N == nearest[-1]
+    parameters = Passing.of(passes_N, index.cells).visiting(1)
+    rows_1K = index.faiss_index.search(queries_BM[:1], int(passes_N.sum()), params=parameters)[1]
+    assert sorted(rows_1K[0]) == np.flatnonzero(passes_N).tolist()
+
+
 @pytest.mark.parametrize("share", [0.5, 0.01])
 def test_exclusions_and_a_filter_hold_together_and_the_list_stays_full(clustered, share):
     index, queries_BM = clustered
