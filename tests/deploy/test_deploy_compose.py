@@ -53,12 +53,12 @@ def config():
 
 @pytest.fixture(scope="module")
 def services():
-    return read_config("--profile", "loadtest")["services"]
+    return read_config("--profile", "loadtest", "--profile", "keys")["services"]
 
 
 def test_compose_accepts_the_file_and_the_load_test_runs_only_when_asked_for(config, services):
     assert set(config["services"]) == {"redis", "release", "service"}
-    assert set(services) == {"redis", "release", "service", "loadtest"}
+    assert set(services) == {"redis", "release", "service", "keys", "loadtest"}
 
 
 def test_the_service_starts_after_a_release_is_published_and_redis_answers(services):
@@ -86,6 +86,19 @@ def test_every_container_is_confined_and_the_service_cannot_change_a_release(ser
 def test_the_api_is_open_to_this_machine_only(services):
     assert {port["host_ip"] for port in services["service"]["ports"]} == {"127.0.0.1"}
     assert [name for name, service in services.items() if service.get("ports")] == ["service"]
+
+
+def test_the_service_reads_the_keys_that_only_their_own_command_changes(services):
+    mounts = {name: {mount["target"]: mount for mount in service.get("volumes", [])}
+              for name, service in services.items()}  # fmt: skip
+    assert mounts["service"]["/keys"]["read_only"] is True
+    assert mounts["keys"]["/keys"]["source"] == mounts["service"]["/keys"]["source"]
+    assert "read_only" not in mounts["keys"]["/keys"]
+    assert services["keys"]["entrypoint"] == ["csmf-keys"]
+    assert services["keys"]["image"] == services["service"]["image"]
+    dockerfile = (ROOT / "deploy" / "Dockerfile.service").read_text()
+    assert "CSMF_KEYS_FILE=/keys/keys.json" in dockerfile
+    assert "CSMF_ANONYMOUS" not in dockerfile
 
 
 def test_weights_survive_a_restart_of_redis(services):
