@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
-from loadtests.reliability import catalogue, filters, kills, swaps, weights
+from loadtests.reliability import catalogue, filters, kills, malformed, swaps, weights
 from loadtests.reliability.running import ServiceError
 from loadtests.verdict import Verdict, as_table, judge
 
@@ -27,6 +27,7 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
     "catalogue": catalogue,
     "filters": filters,
     "kills": kills,
+    "malformed": malformed,
     "swaps": swaps,
     "weights": weights,
 }
