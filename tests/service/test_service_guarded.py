@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from support.tls import self_signed
 from support.waiting import within
 
 from service.access.keys import add_key
@@ -36,13 +37,7 @@ def keys(tmp_path):
 
 @pytest.fixture
 def certificate(tmp_path):
-    """A self-signed certificate for 127.0.0.1 and its key."""
-    files = tmp_path / "cert.pem", tmp_path / "key.pem"
-    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    words += ["-nodes", "-days", "2", "-subj", "/CN=csmf", "-addext", "subjectAltName=IP:127.0.0.1"]
-    words += ["-out", str(files[0]), "-keyout", str(files[1])]
-    subprocess.run(words, check=True, capture_output=True)
-    return files
+    return self_signed(tmp_path)
 
 
 def answers(service, path, key=None, context=None):
