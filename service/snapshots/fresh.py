@@ -13,7 +13,6 @@ import logging
 from dataclasses import replace
 
 from bundle.delta import positions, read_delta
-from bundle.errors import BundleError
 from service.retrieval.fresh import with_delta
 from service.snapshots.snapshot import Snapshot
 
@@ -31,12 +30,12 @@ class FreshCatalogue:
         newer = [place for place in positions(snapshot.files) if place > snapshot.index.position]
         for position in reversed(newer):
             try:
-                delta = read_delta(snapshot.files, position)
-            except (BundleError, OSError) as error:
+                index = with_delta(snapshot.index, read_delta(snapshot.files, position))
+            except Exception as error:  # noqa: BLE001  (whatever it is, what is served goes on)
                 self._complain(f"changes up to {position} are not served: {error}")
                 continue
             log.info("now serving %s with changes up to %d", snapshot.name, position)
-            return replace(snapshot, index=with_delta(snapshot.index, delta))
+            return replace(snapshot, index=index)
         return snapshot
 
     def _complain(self, text: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import faiss
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.release import make_release, user_records
 
@@ -89,6 +89,45 @@ def test_an_unknown_attribute_and_a_value_of_another_type_are_refused(condition,
     with pytest.raises(FilterError) as refusal:
         compile_filter(COLUMNS, [condition])
     assert (refusal.value.field, refusal.value.expected) == (field, expected)
+
+
+BRANDS = [None, "acme", "best", "acme"]
+conditions = st.builds(
+    Condition,
+    attribute=st.just("brand"),
+    equals=st.none() | st.sampled_from(["acme", "best", "nobody"]),
+    one_of=st.none() | st.lists(st.sampled_from(["acme", "best", "nobody"]), max_size=3),
+    none_of=st.none() | st.lists(st.sampled_from(["acme", "best", "nobody"]), max_size=3),
+) | st.builds(
+    Condition,
+    attribute=st.just("price"),
+    equals=st.none() | st.sampled_from([1, 2.0, 9]),
+    none_of=st.none() | st.lists(st.sampled_from([1.0, 3.5, 9]), max_size=3),
+    least=st.none() | st.sampled_from([0.0, 2.0, 3.6]),
+    most=st.none() | st.sampled_from([1.5, 2.0, 4.0]),
+)
+
+
+def meets(condition, value):
+    """What a condition says of one item's value, item by item."""
+    return (
+        (condition.equals is None or value == condition.equals)
+        and (condition.one_of is None or value in condition.one_of)
+        and (condition.none_of is None or value not in condition.none_of)
+        and (condition.least is None or (value is not None and value >= condition.least))
+        and (condition.most is None or (value is not None and value <= condition.most))
+    )
+
+
+@given(st.lists(conditions, min_size=1, max_size=4))
+def test_a_filter_passes_the_items_that_meet_it_one_by_one(asked):
+    said = [(each.equals, each.one_of, each.none_of, each.least, each.most) for each in asked]
+    assume(all(any(part is not None for part in parts) for parts in said))
+    values = {"brand": BRANDS, "price": [1.0, 2.0, 3.5, None]}
+    expected = [
+        row for row in range(4) if all(meets(each, values[each.attribute][row]) for each in asked)
+    ]
+    assert expected == passing(*asked)
 
 
 def test_equal_filters_are_equal_however_they_are_written():
