@@ -105,7 +105,8 @@ class Shop:
 
     def rows(self, number: int, count: int, shown: list[str]) -> list[dict[str, Any]]:
         """A third each removed, changed and new; removed and new ones from what users are shown."""
-        third, known = count // 3, [item_id for item_id in shown if item_id in self.items]
+        third = count // 3
+        known = [item_id for item_id in dict.fromkeys(shown) if item_id in self.items]
         alike = [self.items[item_id] for item_id in known[:third]]
         new = [{**row, "item_id": f"new{number}-{place}"} for place, row in enumerate(alike)]
         changed = [{**row, "price": 2 * row["price"]} for row in list(self.items.values())[:third]]
