@@ -93,13 +93,12 @@ class SnapshotHolder:
             what = wanted
             if not self._due(what):
                 return
-            snapshot = self._load(wanted, self.snapshot.index.ids_N)
+            self._serve(self._load(wanted, self.snapshot.index.ids_N))
+            spent = time.monotonic() - began
+            log.info("now serving %s, loaded in %.1f s", self.snapshot.name, spent)
         except Exception as error:  # noqa: BLE001  (whatever it is, the old pair keeps serving)
             if self._due(what):
                 self._refuse(what, error)
-            return
-        self._serve(snapshot)
-        log.info("now serving %s, loaded in %.1f s", snapshot.name, time.monotonic() - began)
 
     def _follow(self) -> None:
         while not self._stopping.wait(self._poll_s):
