@@ -3,19 +3,17 @@
 import shutil
 import subprocess
 import sys
-import tomllib
-from collections.abc import Iterable
 from fnmatch import fnmatch
-from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from deploy.licences import closure, requirements_of
+
 ROOT = Path(__file__).parents[2]
 DOCKERFILES = sorted((ROOT / "deploy").glob("Dockerfile.*"))
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 by_name = pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
 
@@ -24,27 +22,6 @@ def instructions(dockerfile: Path, keyword: str) -> list[list[str]]:
     text = dockerfile.read_text().replace("\\\n", " ")
     lines = [line.split() for line in text.splitlines()]
     return [words[1:] for words in lines if words and words[0] == keyword]
-
-
-def closure(requirements: Iterable[str]) -> dict[str, str]:
-    """Name → version of these requirements and all that they require, as installed here."""
-    found: dict[str, str] = {}
-    waiting = [Requirement(text) for text in requirements]
-    while waiting:
-        requirement = waiting.pop()
-        name = canonicalize_name(requirement.name)
-        if name not in found and applies(requirement):
-            found[name] = version(name)
-            waiting += [Requirement(text) for text in requires(name) or ()]
-    return found
-
-
-def applies(requirement: Requirement) -> bool:
-    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-
-
-def extra(name: str) -> list[str]:
-    return PROJECT["dependencies"] + PROJECT["optional-dependencies"][name]
 
 
 def test_every_program_has_an_image():
@@ -100,7 +77,7 @@ def test_only_sources_reach_a_build():
 
 
 def test_what_the_service_image_installs_contains_neither_torch_nor_training_tools():
-    installed = closure(extra("service"))
+    installed = closure(requirements_of("service"))
     assert {"fastapi", "faiss-cpu", "onnxruntime", "redis"} <= set(installed)
     assert not set(installed) & {"torch", "polars", "pyarrow", "onnxscript", "tensorboard"}
 
@@ -108,7 +85,7 @@ def test_what_the_service_image_installs_contains_neither_torch_nor_training_too
 def test_every_package_of_the_images_is_pinned_and_no_pin_contradicts_the_project():
     lines = (ROOT / "deploy" / "constraints.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
-    direct = [*extra("training"), *extra("index"), *extra("service"), *extra("loadtests")]
+    direct = requirements_of("training", "index", "service", "loadtests")
     needed = set(closure(direct)) - {"torch", "setuptools"}
     assert needed <= set(pins), f"not pinned: {sorted(needed - set(pins))}; see constraints.txt"
     for requirement in map(Requirement, direct):
