@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.release import Release
+from support.release import Release, make_release
 
 from bundle.delta import delta_folder, positions, read_delta
 from bundle.errors import BundleError
@@ -35,16 +35,26 @@ def served(release: Release):
     return index, read_delta(index, positions(index)[-1])
 
 
-@pytest.fixture
-def published(release) -> Release:
-    build(release)
-    return release
+@pytest.fixture(scope="session")
+def first_build(tmp_path_factory) -> Release:
+    """A published release that tests copy."""
+    made = make_release(tmp_path_factory.mktemp("first"))
+    build(made)
+    return made
 
 
 @pytest.fixture
-def items(release) -> list[dict]:
+def published(first_build, tmp_path) -> Release:
+    """A copy of it, to change."""
+    root = tmp_path / "copy"
+    shutil.copytree(first_build.releases.parent, root)
+    return Release(root / "releases", first_build.run_id, root / "log")
+
+
+@pytest.fixture(scope="session")
+def items(first_build) -> list[dict]:
     """Rows of the catalogue, by id."""
-    return pq.read_table(release.log / "items.parquet").sort_by("item_id").to_pylist()
+    return pq.read_table(first_build.log / "items.parquet").sort_by("item_id").to_pylist()
 
 
 @pytest.fixture
