@@ -160,6 +160,8 @@ def _listening(settings: Settings) -> Iterator[None]:
 
 
 def _serve(settings: Settings) -> None:
+    from service.api.head import BoundedProtocol  # noqa: PLC0415  (as above)
+
     uvicorn.run(
         "service.app:create_app",
         factory=True,
@@ -167,7 +169,7 @@ def _serve(settings: Settings) -> None:
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         ssl_certfile=settings.tls_cert or None,
         ssl_keyfile=settings.tls_key or None,

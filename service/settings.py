@@ -95,6 +95,10 @@ class Settings(BaseSettings):
     max_sequence: int = Field(
         1000, ge=1, description="Longest list a request may give for a sequence feature."
     )
+    max_features: int = Field(1000, ge=1, description="Most user features a request may bring.")
+    max_text: int = Field(
+        1000, ge=64, description="Longest text in a request, in characters: a value, a name, an id."
+    )
     max_exclude: int = Field(1000, ge=0, description="Most item ids a request may exclude.")
     max_filter: int = Field(
         200, ge=0, description="Most conditions and listed values of a filter, together."

@@ -203,6 +203,7 @@ def _refused(request: Request, error: HTTPException) -> Response:
         400: ApiError(400, "invalid_json", "body", str(error.detail), "JSON in UTF-8"),
         404: ApiError(404, "not_found", "path", path, "a path listed in /docs"),
         405: ApiError(405, "method_not_allowed", "method", request.method, "a method in /docs"),
+        408: ApiError(408, "too_slow", "body", "a part", str(error.detail)),
         413: ApiError(413, "body_too_large", "body", "more", str(error.detail)),
     }
     other = ApiError(error.status_code, "refused", "path", path, str(error.detail))

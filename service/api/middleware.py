@@ -1,17 +1,19 @@
-"""What happens around every request: bodies are bounded, /retrieve is counted and timed, and a
-worker that leaves closes each connection it has answered on.
+"""What happens around every request: bodies are bounded in size and time, /retrieve is counted and
+timed, and a worker that leaves closes each connection it has answered on.
 
 Plain ASGI callables: Starlette's middleware base class would cost more than the tower.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api import head
 from service.load.drain import Drain
 from service.watch.telemetry import Telemetry
 
@@ -19,22 +21,29 @@ NO_SCENARIO = "-"  # requests refused before their scenario was known
 
 
 class LimitBody:
-    """Refuses a body as soon as its announced or received length passes the limit."""
+    """Refuses a body as soon as its length passes the limit, and one that does not come."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app, self._max = app, max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on; reading too long a body raises a 413 where it is read."""
+        """Pass the request on; reading a bad body raises a 413 or 408 where it is read."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "0")
-        received = 0
+        received, more = 0, True
+        deadline = asyncio.get_running_loop().time() + head.READ_S
 
         async def counting() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, more
+            try:
+                async with asyncio.timeout_at(deadline if more else None):
+                    message = await receive()
+            except TimeoutError:
+                expected = f"all of it within {head.READ_S:g} seconds"
+                raise HTTPException(408, expected, {"connection": "close"}) from None
+            more = message.get("more_body", False)
             received += len(message.get("body", b""))
             if max(received, int(announced) if announced.isdigit() else 0) > self._max:
                 raise HTTPException(413, f"at most {self._max} bytes")

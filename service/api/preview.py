@@ -20,7 +20,7 @@ from fastapi import APIRouter, Depends
 from bundle.features import FeatureError
 from bundle.weights import ObjectiveWeights
 from service.api.errors import ApiError
-from service.api.retrieve import check_limits
+from service.api.limits import check_limits
 from service.api.schemas import ErrorBody, RetrieveRequest
 from service.api.weights_schemas import (
     MAX_SAMPLE,
@@ -38,7 +38,7 @@ from service.weights.scenarios import in_force, scales
 
 router = APIRouter()
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (400, 404, 413, 415, 422, 503)
+    status: {"model": ErrorBody} for status in (400, 401, 403, 404, 408, 413, 415, 422, 503)
 }
 Weights = tuple[ObjectiveWeights, ObjectiveWeights]
 

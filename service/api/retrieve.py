@@ -17,18 +17,17 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
 from bundle.weights import ObjectiveWeights
-from service.api.errors import ApiError
+from service.api.limits import check_limits
 from service.api.schemas import ErrorBody, RetrieveRequest, RetrieveResponse
 from service.parts import Parts, parts_of
 from service.retrieval.filters import Condition
 from service.retrieval.retriever import Query, Retrieved, retrieve
-from service.settings import Settings
 from service.snapshots.snapshot import Snapshot
 from service.weights.scenarios import InForce, in_force
 
 router = APIRouter(tags=["retrieval"])
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (400, 404, 413, 415, 422, 503)
+    status: {"model": ErrorBody} for status in (400, 401, 403, 404, 408, 413, 415, 422, 503)
 }
 
 
@@ -71,27 +70,6 @@ def _weights(body: RetrieveRequest, snapshot: Snapshot, parts: Parts) -> InForce
         return weights
     given = ObjectiveWeights.parse(dict(body.weights), snapshot.segments.names)
     return InForce(weights.scenario, None, given)
-
-
-def check_limits(body: RetrieveRequest, snapshot: Snapshot, settings: Settings) -> None:
-    """Refuse what is larger than the operator allows."""
-    if body.k > settings.max_k:
-        raise ApiError(422, "invalid_value", "k", body.k, f"a number from 1 to {settings.max_k}")
-    conditions = [
-        [each.equals, *(each.one_of or ()), *(each.none_of or ())] for each in body.filter
-    ]
-    lengths = {
-        "exclude": (len(body.exclude), settings.max_exclude),
-        "filter": (sum(map(len, conditions)), settings.max_filter),
-    }
-    for name in snapshot.user_sequences:
-        values = body.user.get(name)
-        if isinstance(values, list):
-            lengths[f"user.{name}"] = (len(values), settings.max_sequence)
-    for field, (length, longest) in lengths.items():
-        if length > longest:
-            expected = f"a list of at most {longest} entries"
-            raise ApiError(422, "invalid_value", field, f"{length} entries", expected)
 
 
 def _answer(

@@ -45,16 +45,16 @@ from service.weights.record import (
 
 
 def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": ErrorBody} for status in statuses}
+    return {status: {"model": ErrorBody} for status in (401, 403, *statuses)}
 
 
 router = APIRouter(prefix="/scenarios", tags=["weights"])
 router.include_router(preview.router)
 UsedParts = Annotated[Parts, Depends(parts_of)]
-CHANGE_REFUSALS = _refusals(400, 404, 409, 415, 422, 503)
+CHANGE_REFUSALS = _refusals(400, 404, 408, 409, 413, 415, 422, 503)
 
 
-@router.get("")
+@router.get("", responses=_refusals())
 def list_scenarios(parts: UsedParts) -> ScenarioList:
     """Every scenario with the weights in force."""
     records, snapshot = parts.board.records, parts.holder.snapshot

@@ -66,13 +66,13 @@ def test_the_store_works_with_the_rights_that_the_page_grants(restricted):
 )
 def test_these_rights_allow_nothing_else(restricted, command):
     client = redis.Redis.from_url(restricted)
-    with pytest.raises(redis.ResponseError, match="(?i)permission"):
+    with pytest.raises(redis.ResponseError, match=r"(?i)permission"):
         client.execute_command(*command)
 
 
 def test_a_script_may_do_no_more_than_its_user(restricted):
     delete = redis.Redis.from_url(restricted).register_script("redis.call('DEL', KEYS[1])")
-    with pytest.raises(redis.ResponseError, match="(?i)can't run this command|permission"):
+    with pytest.raises(redis.ResponseError, match=r"(?i)can't run this command|permission"):
         delete(keys=["{csmf:weights}:current"])
 
 
@@ -88,5 +88,5 @@ def test_over_tls_the_certificate_is_checked(restricted, own_redis, tmp_path):
     with tls_before(own_redis.port, files) as port:
         url = restricted.replace("redis://", "rediss://").replace(f":{own_redis.port}", f":{port}")
         use_all_of(RedisStore(f"{url}?ssl_ca_certs={files[0]}"))
-        with pytest.raises(StoreUnavailableError, match="(?i)certificate"):
+        with pytest.raises(StoreUnavailableError, match=r"(?i)certificate"):
             RedisStore(url).current()

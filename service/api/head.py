@@ -1,0 +1,96 @@
+"""Bounds on the head of a request, which uvicorn's parser takes at any size and for any time.
+
+Decisions
+- A head that is not complete after HEAD_BYTES or READ_S is answered 431 or 408 and its connection
+  closed; so is one of which no head ever comes. What is no HTTP is a 400 with the same body as
+  every refusal.
+- What still comes of a request that was answered already is dropped, for READ_S at the longest.
+- Nothing is counted and no clock runs for a head that comes in one piece, as nearly all do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.api.errors import ApiError
+
+HEAD_BYTES = 65_536  # checked after each read, so one read more is possible
+READ_S = 10.0  # for a head, and for a body
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    _in_head = True
+    _head_bytes = 0
+    _clock: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the first head."""
+        super().connection_made(cast("asyncio.Transport", transport))
+        self._start_clock()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the clock."""
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; then see whether it still is a head, or belongs to nothing."""
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if not self._in_head and not self._answered():
+            self._stop_clock()  # a request is under way
+        elif self._in_head and self._head_bytes > HEAD_BYTES:
+            self._refuse(ApiError(431, "head_too_large", "head", "more", f"{HEAD_BYTES} bytes"))
+        else:
+            self._start_clock()
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head is there."""
+        self._in_head = False
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what cannot be parsed."""
+        self._refuse(ApiError(400, "not_http", "request", msg, "HTTP/1.1"))
+
+    def _answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _start_clock(self) -> None:
+        if self._clock is None:
+            self._clock = self.loop.call_later(READ_S, self._too_slow)
+
+    def _stop_clock(self) -> None:
+        if self._clock:
+            self._clock.cancel()
+            self._clock = None
+
+    def _too_slow(self) -> None:
+        self._clock = None
+        if self._in_head:
+            expected = f"all of it within {READ_S:g} seconds"
+            self._refuse(ApiError(408, "too_slow", "head", "a part", expected))
+        else:
+            self.transport.close()
+
+    def _refuse(self, error: ApiError) -> None:
+        """Answer without the app, unless an answer is being written, and close."""
+        if self._answered() and not self.transport.is_closing():
+            response = error.response()
+            headers = [*response.raw_headers, (b"connection", b"close")]
+            status = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
+            lines = b"".join(b"%s: %s\r\n" % header for header in headers)
+            self.transport.write(status.encode() + lines + b"\r\n" + bytes(response.body))
+        self.transport.close()

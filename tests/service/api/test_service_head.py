@@ -1,0 +1,138 @@
+"""What reaches the port before it is a request: bounded in size and time, refused in one form."""
+
+import asyncio
+import json
+import socket
+import threading
+import time
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from support.waiting import within
+
+from service.api import head
+from service.api.middleware import LimitBody
+
+HEAD = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n"
+WAIT_S = 0.5
+
+
+@pytest.fixture
+def port(monkeypatch):
+    """An app that reads its body, behind the protocol and the bound of the service."""
+    monkeypatch.setattr(head, "READ_S", WAIT_S)
+
+    async def echo(request):
+        return PlainTextResponse(await request.body())
+
+    async def refused(_, error):
+        return PlainTextResponse(error.detail, error.status_code, error.headers)
+
+    app = Starlette(
+        routes=[Route("/", echo, methods=["POST"])], exception_handlers={HTTPException: refused}
+    )
+    app.add_middleware(LimitBody, max_bytes=1000)
+    config = uvicorn.Config(
+        app, port=0, http=head.BoundedProtocol, ws="none", log_level="error", lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=asyncio.run, args=(server.serve(),))
+    thread.start()
+    assert within(10, lambda: server.started)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    thread.join()
+
+
+def exchange(port, *parts, pause=0.0):
+    """All that is answered until the connection is closed; parts are sent with pauses between."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        for part in parts:
+            try:
+                connection.sendall(part)
+            except OSError:
+                break  # refused already
+            time.sleep(pause)
+        return read(connection)
+
+
+def read(connection):
+    answer = b""
+    try:
+        while part := connection.recv(65_536):
+            answer += part
+    except ConnectionResetError:
+        pass
+    return answer
+
+
+def refusal(answer):
+    top, _, body = answer.partition(b"\r\n\r\n")
+    assert b"\r\nconnection: close" in top
+    assert b"\r\ncontent-type: application/json" in top
+    error = json.loads(body)["error"]
+    return int(top.split()[1]), error["code"], error["field"]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [HEAD + b"a: " + b"x" * 200_000],
+        [HEAD, *[b"a: " + b"x" * 1000 + b"\r\n"] * 200],
+        [b"GET /" + b"x" * 200_000],
+    ],
+)
+def test_a_head_without_end_is_refused_by_its_size(port, parts):
+    assert refusal(exchange(port, *parts, pause=0.0001)) == (431, "head_too_large", "head")
+
+
+@pytest.mark.parametrize("part", [b"", b"\r\n\r\n", b"POST", HEAD, HEAD + b"authorization: Bea"])
+def test_a_head_that_does_not_come_is_refused_by_its_time(port, part):
+    began = time.monotonic()
+    assert refusal(exchange(port, part)) == (408, "too_slow", "head")
+    assert WAIT_S / 2 < time.monotonic() - began < WAIT_S + 2
+
+
+def test_a_head_that_drips_is_not_given_more_time(port):
+    drops = [HEAD, *[b"a: b\r\n"] * 20]
+    assert refusal(exchange(port, *drops, pause=WAIT_S / 5)) == (408, "too_slow", "head")
+
+
+def test_a_body_that_does_not_come_is_refused_by_its_time(port):
+    answer = exchange(port, HEAD + b"\r\n", b"bo")
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert answer.endswith(b"all of it within 0.5 seconds")
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\x00\x01", b"hello\r\n\r\n", b"\x00" * 100])
+def test_what_is_no_http_is_refused_like_everything_else(port, sent):
+    assert refusal(exchange(port, sent)) == (400, "not_http", "request")
+
+
+def test_a_request_that_comes_in_pieces_is_answered(port):
+    pieces = [HEAD[:10], HEAD[10:], b"connection: close\r\n\r\n", b"bo", b"dy"]
+    assert exchange(port, *pieces, pause=WAIT_S / 10).endswith(b"\r\n\r\nbody")
+
+
+def test_requests_one_after_the_other_each_have_their_own_time(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        for _ in range(4):
+            connection.sendall(HEAD)
+            time.sleep(WAIT_S / 2)
+            connection.sendall(b"\r\nbody")
+            answer = b""
+            while not answer.endswith(b"body"):
+                answer += connection.recv(65_536)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_what_follows_a_refusal_is_not_read_for_ever(port):
+    endless = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000000\r\n\r\n"
+    began = time.monotonic()
+    answer = exchange(port, endless, *[b"x" * 100] * 200, pause=WAIT_S / 20)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert time.monotonic() - began < 5
