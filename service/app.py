@@ -22,7 +22,7 @@ from fastapi_offline import FastAPIOffline
 
 from service.access.ring import open_ring
 from service.api import health, retrieve, weights
-from service.api.auth import AskForKey, document_keys
+from service.api.auth import AskForKey, RefusePages, document_keys
 from service.api.errors import install_handlers
 from service.api.middleware import CloseWhenDraining, LimitBody, MeasureRetrieve
 from service.load.drain import Drain, leave_with_parent
@@ -52,8 +52,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises KeysError where settings do not say who may call.
     """
     settings = settings or read_settings()
-    ring = open_ring(settings)
     telemetry, drain = Telemetry(), Drain()
+    ring = open_ring(settings, telemetry.keys_unreadable.set)
     app = FastAPIOffline(
         redoc_url=None,
         title="CSMF retrieval",
@@ -63,7 +63,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(LimitBody, max_bytes=settings.max_body_bytes)
     if ring:
-        app.add_middleware(AskForKey, ring=ring, open_metrics=settings.open_metrics)
+        app.add_middleware(
+            AskForKey, ring=ring, telemetry=telemetry, open_metrics=settings.open_metrics
+        )
+    else:
+        app.add_middleware(RefusePages)
     app.add_middleware(MeasureRetrieve, telemetry=telemetry)
     app.add_middleware(CloseWhenDraining, drain=drain)
     install_handlers(app)

@@ -16,6 +16,7 @@ import hmac
 import ipaddress
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from service.access.keys import Key, KeysError, digest_of, read_keys
@@ -31,10 +32,13 @@ NO_KEYS = (
 
 
 class KeyRing:
-    """The keys of a file. Raises KeysError if it cannot be read at first."""
+    """The keys of a file. Raises KeysError if it cannot be read at first.
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    `on_read` is told of each later reading whether it was in vain.
+    """
+
+    def __init__(self, file: Path, on_read: Callable[[bool], None] = lambda _: None) -> None:
+        self._file, self._on_read = file, on_read
         self._seen = _signature(file)  # before reading: a change meanwhile is read again
         self._keys = read_keys(file)
         self._looked = time.monotonic()
@@ -64,19 +68,23 @@ class KeyRing:
             self._keys = read_keys(self._file)
         except KeysError as error:
             log.error("the keys stay as they are: %s", error)  # noqa: TRY400  (one line says all)
+            self._on_read(True)
         else:
+            self._on_read(False)
             log.info("keys in force: %s", ", ".join(f"{key.name} {key.role}" for key in self._keys))
 
 
-def open_ring(settings: Settings) -> KeyRing | None:
+def open_ring(
+    settings: Settings, on_read: Callable[[bool], None] = lambda _: None
+) -> KeyRing | None:
     """The keys to ask for; None where everybody may call. Raises KeysError."""
     if settings.keys_file:
         if settings.anonymous:
             raise KeysError("CSMF_ANONYMOUS: expected empty where CSMF_KEYS_FILE asks for keys")
-        return KeyRing(Path(settings.keys_file))
+        return KeyRing(Path(settings.keys_file), on_read)
     if not settings.anonymous:
         raise KeysError(NO_KEYS)
-    if not _is_loopback(settings.host):
+    if not is_loopback(settings.host):
         raise KeysError(
             f"CSMF_ANONYMOUS: expected CSMF_HOST to be a loopback address as 127.0.0.1,"
             f" got {settings.host}; to be reached from elsewhere, set CSMF_KEYS_FILE"
@@ -84,7 +92,8 @@ def open_ring(settings: Settings) -> KeyRing | None:
     return None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host, by name or address, is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -77,6 +77,11 @@ class Telemetry:
             "Values sent that are outside a feature's vocabulary.",
             ["feature"],
         )
+        self.refused_callers = self._counter(
+            "csmf_refused_callers_total",
+            "Requests refused for want of a known key (401) or of a role (403).",
+            ["status"],
+        )
         self._define_state()
         self._served: tuple[str, str] | None = None  # run_id, build_id
 
@@ -107,11 +112,16 @@ class Telemetry:
         )
         self.snapshot_refused = self._gauge(
             "csmf_snapshot_refused",
-            "1 while a worker refuses what CURRENT names, for this reason, and serves an older pair.",
+            "1 while a worker refuses what CURRENT names, for this reason, and serves an older "
+            "pair.",
             "livemax",
             ["reason"],
         )
-
+        self.keys_unreadable = self._gauge(
+            "csmf_keys_unreadable",
+            "1 while a worker cannot read the file of keys and goes by those it had.",
+            "livemax",
+        )
         self.catalogue_position = self._gauge(
             "csmf_catalogue_position",
             "Last change of the catalogue that is served, in the worker furthest behind.",

@@ -132,6 +132,53 @@ def test_a_refused_retrieve_is_counted_under_no_scenario(guarded, keys):
     assert "secret" not in shown
 
 
+def test_refused_callers_are_counted_by_status(guarded, keys):
+    def count(status):
+        shown = guarded.get("/metrics", headers=bearer(keys["admin"])).text
+        found = re.search(rf'refused_callers_total{{status="{status}"}} (.*)', shown)
+        return float(found[1]) if found else 0.0
+
+    before = count(401), count(403)
+    guarded.get("/scenarios")
+    guarded.get("/scenarios", headers=bearer(keys["retrieve"]))
+    assert (count(401), count(403)) == (before[0] + 1, before[1] + 1)
+
+
+def test_a_file_that_cannot_be_read_shows_in_the_metrics_until_it_is_whole(
+    open_client, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("service.access.ring.LOOK_S", 0.0)
+    own = tmp_path / "keys.json"
+    headers = bearer(add_key(own, "ana", "operate"))
+    client = open_client(keys_file=str(own), anonymous="")
+    whole = own.read_bytes()
+    for content, unreadable in ((b"{", "1.0"), (whole, "0.0")):
+        own.write_bytes(content)
+        shown = client.get("/metrics", headers=headers).text
+        assert f"\ncsmf_keys_unreadable {unreadable}\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://evil.example", 403),
+        ("http://127.0.0.1.evil.example:8000", 403),
+        ("null", 403),
+        ("http://[", 403),
+        ("", 403),
+        ("http://localhost:8000", 200),
+        ("http://127.0.0.1:8000", 200),
+        ("http://[::1]:8000", 200),
+    ],
+)
+def test_without_keys_a_page_of_another_site_changes_nothing(reader, origin, status):
+    body = {"weights": CHANGE["weights"], "k": 1}
+    answer = reader.post("/scenarios/default/preview", json=body, headers={"origin": origin})
+    assert answer.status_code == status
+    if status == 403:
+        assert answer.json()["error"]["code"] == "foreign_page"
+
+
 def test_a_change_is_logged_with_the_name_of_the_key(guarded, keys, caplog):
     caplog.set_level("INFO", "service.api.auth")
     headers = bearer(keys["operate"])
