@@ -125,7 +125,7 @@ def service(out: Path, port: int) -> Iterator[Client]:
     words = ["--releases", out / "releases", "--port", str(port)]
     print(f"\n--- serving: csmf-serve {' '.join(map(str, words))}", flush=True)
     environment = {"CSMF_STATE_DIR": str(out / "state"), "CSMF_LOG_LEVEL": "warning"}
-    access = {"CSMF_ANONYMOUS": "loopback", "CSMF_KEYS_FILE": "", "CSMF_TLS_CERT": ""}
+    access = {"CSMF_ANONYMOUS": "loopback", "CSMF_KEYS_FILE": ""}
     program = Path(sys.executable).with_name("csmf-serve")
     server = subprocess.Popen([program, *words], env=environment | os.environ | access)
     try:
