@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import random
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from support.waiting import within
@@ -27,7 +30,10 @@ def port(monkeypatch):
     monkeypatch.setattr(head, "READ_S", WAIT_S)
 
     async def echo(request):
-        return PlainTextResponse(await request.body())
+        try:
+            return PlainTextResponse(await request.body())
+        except ClientDisconnect:  # as FastAPI does
+            return PlainTextResponse("", 400)
 
     async def refused(_, error):
         return PlainTextResponse(error.detail, error.status_code, error.headers)
@@ -36,9 +42,8 @@ def port(monkeypatch):
         routes=[Route("/", echo, methods=["POST"])], exception_handlers={HTTPException: refused}
     )
     app.add_middleware(LimitBody, max_bytes=1000)
-    config = uvicorn.Config(
-        app, port=0, http=head.BoundedProtocol, ws="none", log_level="error", lifespan="off"
-    )
+    more = {"ws": "none", "lifespan": "off", "log_level": "error", "timeout_keep_alive": 1}
+    config = uvicorn.Config(app, port=0, http=head.BoundedProtocol, **more)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=asyncio.run, args=(server.serve(),))
     thread.start()
@@ -136,3 +141,27 @@ def test_what_follows_a_refusal_is_not_read_for_ever(port):
     answer = exchange(port, endless, *[b"x" * 100] * 200, pause=WAIT_S / 20)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert time.monotonic() - began < 5
+
+
+def test_bytes_of_any_kind_are_answered_or_dropped_and_harm_nothing(port, caplog):
+    chance = random.Random(1)
+    whole = HEAD + b"expect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\nbody"
+
+    def spoilt():
+        if chance.random() < 0.3:
+            return chance.randbytes(chance.randrange(1, 2000))
+        request = bytearray(whole)
+        for _ in range(chance.randrange(1, 6)):
+            at = chance.randrange(len(request))
+            request[at : at + chance.randrange(3)] = chance.randbytes(chance.randrange(4))
+        return bytes(request)
+
+    sent = [spoilt() for _ in range(300)]
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda each: exchange(port, each), sent))
+    statuses = {int(answer.split()[1]) for answer in answers if answer}
+    assert {400, 408} <= statuses
+    assert not [status for status in statuses if status >= 500]
+    assert "Exception" not in caplog.text
+    pieces = [HEAD, b"connection: close\r\n\r\nbody"]
+    assert exchange(port, *pieces).endswith(b"\r\n\r\nbody")
