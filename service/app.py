@@ -21,10 +21,10 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service.access.ring import open_ring
-from service.api import health, retrieve, weights
+from service.api import health, retrieve, score, weights
 from service.api.auth import AskForKey, RefusePages, document_keys
 from service.api.errors import install_handlers
-from service.api.middleware import CloseWhenDraining, LimitBody, MeasureRetrieve
+from service.api.middleware import CloseWhenDraining, LimitBody, MeasureRetrieval
 from service.load.drain import Drain, leave_with_parent
 from service.load.pool import ComputePool
 from service.parts import Parts
@@ -68,10 +68,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
     else:
         app.add_middleware(RefusePages)
-    app.add_middleware(MeasureRetrieve, telemetry=telemetry)
+    app.add_middleware(MeasureRetrieval, telemetry=telemetry)
     app.add_middleware(CloseWhenDraining, drain=drain)
     install_handlers(app)
-    for api in (retrieve, weights, health):
+    for api in (retrieve, score, weights, health):
         app.include_router(api.router)
     if ring:
         document_keys(app)

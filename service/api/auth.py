@@ -37,6 +37,7 @@ ROLE_OF: dict[str, Role | None] = {
     "static-offline-docs": None,
     "metrics": "retrieve",
     "retrieve": "retrieve",
+    "score": "retrieve",
     "scenarios": "operate",
 }
 HEADER = "Authorization"

@@ -1,54 +1,65 @@
 """Refuses what is larger than the operator allows, each by its field.
 
 The body as a whole is bounded before it is parsed (middleware.py); these bounds keep one request
-from costing as much as a thousand.
+from costing as much as a thousand. Each check raises ApiError for the first thing too large.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 
 from service.api.errors import ApiError
-from service.api.schemas import RetrieveRequest
+from service.api.schemas import Listed
 from service.settings import Settings
 from service.snapshots.snapshot import Snapshot
 
 
-def check_limits(body: RetrieveRequest, snapshot: Snapshot, settings: Settings) -> None:
-    """Raises ApiError for the first thing that is too large."""
-    if body.k > settings.max_k:
-        raise ApiError(422, "invalid_value", "k", body.k, f"a number from 1 to {settings.max_k}")
-    for field, length, longest in _lengths(body, snapshot, settings):
-        if length > longest:
-            expected = f"at most {longest} entries"
-            raise ApiError(422, "invalid_value", field, f"{length} entries", expected)
-    longest = settings.max_text
-    for field, values in _values(body):
-        too_long = [value for value in values if type(value) is str and len(value) > longest]
-        if too_long:
-            expected = f"texts of at most {longest} characters"
-            raise ApiError(422, "invalid_value", field, too_long[0], expected)
+def check_list(body: Listed, settings: Settings) -> None:
+    """The list wanted: k, what is excluded, the filter."""
+    check_k(body.k, settings)
+    check_ids("exclude", body.exclude, settings.max_exclude, settings)
+    conditions = [
+        [each.equals, *(each.one_of or ()), *(each.none_of or ())] for each in body.filter
+    ]
+    _check_length("filter", sum(map(len, conditions)), settings.max_filter)
+    for number, values in enumerate(conditions):
+        _check_texts(f"filter.{number}", values, settings)
 
 
-def _lengths(
-    body: RetrieveRequest, snapshot: Snapshot, settings: Settings
-) -> Iterator[tuple[str, int, int]]:
-    """Each list of the request: its field, its length, the longest allowed."""
-    conditions = [(1, each.one_of or (), each.none_of or ()) for each in body.filter]
-    yield "exclude", len(body.exclude), settings.max_exclude
-    filter_length = sum(one + len(some) + len(none) for one, some, none in conditions)
-    yield "filter", filter_length, settings.max_filter
-    yield "user", len(body.user), settings.max_features
+def check_k(k: int, settings: Settings) -> None:
+    """The length of a list."""
+    if k > settings.max_k:
+        raise ApiError(422, "invalid_value", "k", k, f"a number from 1 to {settings.max_k}")
+
+
+def check_ids(field: str, item_ids: list[str], most: int, settings: Settings) -> None:
+    """A list of item ids. Often long, and all texts: only the longest is looked at."""
+    _check_length(field, len(item_ids), most)
+    _check_texts(field, [max(item_ids, key=len, default="")], settings)
+
+
+def check_user(
+    field: str, user: Mapping[str, object], snapshot: Snapshot, settings: Settings
+) -> None:
+    """A user's raw features, and where in the request they are."""
+    _check_length(field, len(user), settings.max_features)
     for name in snapshot.user_sequences:
-        if isinstance(values := body.user.get(name), list):
-            yield f"user.{name}", len(values), settings.max_sequence
+        if isinstance(values := user.get(name), list):
+            _check_length(f"{field}.{name}", len(values), settings.max_sequence)
+    _check_texts(field, user, settings)
+    for name, value in user.items():
+        _check_texts(f"{field}.{name}", value if isinstance(value, list) else [value], settings)
 
 
-def _values(body: RetrieveRequest) -> Iterator[tuple[str, Iterable[object]]]:
-    """Whatever may be a text."""
-    yield "exclude", [max(body.exclude, key=len, default="")]  # often long, and all texts
-    for number, each in enumerate(body.filter):
-        yield f"filter.{number}", [each.equals, *(each.one_of or ()), *(each.none_of or ())]
-    yield "user", body.user
-    for name, value in body.user.items():
-        yield f"user.{name}", value if isinstance(value, list) else [value]
+def _check_length(field: str, length: int, most: int) -> None:
+    if length > most:
+        expected = f"at most {most} entries"
+        raise ApiError(422, "invalid_value", field, f"{length} entries", expected)
+
+
+def _check_texts(field: str, values: Iterable[object], settings: Settings) -> None:
+    longest = settings.max_text
+    too_long = [value for value in values if type(value) is str and len(value) > longest]
+    if too_long:
+        expected = f"texts of at most {longest} characters"
+        raise ApiError(422, "invalid_value", field, too_long[0], expected)

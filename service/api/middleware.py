@@ -1,4 +1,4 @@
-"""What happens around every request: bodies are bounded in size and time, /retrieve is counted and
+"""What happens around every request: bodies are bounded in size and time, retrieval is counted and
 timed, and a worker that leaves closes each connection it has answered on.
 
 Plain ASGI callables: Starlette's middleware base class would cost more than the tower.
@@ -17,6 +17,7 @@ from service.api import head
 from service.load.drain import Drain
 from service.watch.telemetry import Telemetry
 
+MEASURED = {"/retrieve", "/score"}
 NO_SCENARIO = "-"  # requests refused before their scenario was known
 
 
@@ -52,18 +53,18 @@ class LimitBody:
         await self._app(scope, counting, send)
 
 
-class MeasureRetrieve:
-    """ASGI middleware: counts and times each /retrieve, whatever answers it."""
+class MeasureRetrieval:
+    """ASGI middleware: counts and times each request to retrieve or score, whatever answers it."""
 
     def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
         self._app, self._telemetry = app, telemetry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; note its status and time."""
-        if scope["type"] != "http" or scope["path"] != "/retrieve":
+        if scope["type"] != "http" or scope["path"] not in MEASURED:
             await self._app(scope, receive, send)
             return
-        began, status = time.perf_counter(), 500
+        began, status, route = time.perf_counter(), 500, scope["path"]
 
         async def noting(message: Message) -> None:
             nonlocal status
@@ -75,8 +76,8 @@ class MeasureRetrieve:
             await self._app(scope, receive, noting)
         finally:
             scenario = scope.get("state", {}).get("scenario", NO_SCENARIO)
-            self._telemetry.requests.labels(scenario, status).inc()
-            self._telemetry.request_seconds.observe(time.perf_counter() - began)
+            self._telemetry.requests.labels(route, scenario, status).inc()
+            self._telemetry.request_seconds.labels(route).observe(time.perf_counter() - began)
 
 
 class CloseWhenDraining:

@@ -10,18 +10,17 @@ Decisions
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from statistics import fmean
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
 from bundle.features import FeatureError
 from bundle.weights import ObjectiveWeights
+from service.api.answer import REFUSALS
 from service.api.errors import ApiError
-from service.api.limits import check_limits
-from service.api.schemas import ErrorBody, RetrieveRequest
+from service.api.limits import check_k, check_user
 from service.api.weights_schemas import (
     MAX_SAMPLE,
     BeforeAfter,
@@ -37,9 +36,6 @@ from service.weights.record import ScenarioName
 from service.weights.scenarios import in_force, scales
 
 router = APIRouter()
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (400, 401, 403, 404, 408, 413, 415, 422, 503)
-}
 Weights = tuple[ObjectiveWeights, ObjectiveWeights]
 
 
@@ -52,8 +48,9 @@ async def post_preview(
     now = in_force(parts.board.records, snapshot, name, None, datetime.now(UTC))
     after = ObjectiveWeights.parse(dict(body.weights), snapshot.segments.names)
     users = body.users or sample_users(snapshot, MAX_SAMPLE)
+    check_k(body.k, parts.settings)
     for number, user in enumerate(users):
-        _check_user(number, user, body.k, snapshot, parts)
+        check_user(f"users.{number}", user, snapshot, parts.settings)
     weights = (now.weights, after)
     compared = [
         await _compare(number, user, weights, body.k, snapshot, parts)
@@ -74,17 +71,6 @@ async def post_preview(
         ),
         users=shown,
     )
-
-
-def _check_user(
-    number: int, user: Mapping[str, object], k: int, snapshot: Snapshot, parts: Parts
-) -> None:
-    request = RetrieveRequest.model_validate({"user": user, "k": k})
-    try:
-        check_limits(request, snapshot, parts.settings)
-    except ApiError as error:
-        field = error.field.replace("user.", f"users.{number}.", 1)
-        raise replace(error, field=field) from None
 
 
 async def _compare(

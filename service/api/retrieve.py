@@ -1,34 +1,26 @@
 """POST /retrieve: the hot path.
 
-Decisions
-- The snapshot and the weights are read once, here, before anything is computed; the whole answer
-  down to its bytes is then made in the compute pool.
-- The body is written by orjson from numpy columns, past FastAPI's response models: they cost more
-  than the search at k = 500, and there is nothing left to validate.
+The snapshot and the weights are read once, here, before anything is computed; the whole answer down
+to its bytes is then made in the compute pool.
 """
 
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
-from bundle.weights import ObjectiveWeights
-from service.api.limits import check_limits
-from service.api.schemas import ErrorBody, RetrieveRequest, RetrieveResponse
+from service.api.answer import REFUSALS, columns, made_by, sent, weights_for, written
+from service.api.limits import check_list, check_user
+from service.api.schemas import RetrieveRequest, RetrieveResponse
 from service.parts import Parts, parts_of
 from service.retrieval.filters import Condition
-from service.retrieval.retriever import Query, Retrieved, retrieve
+from service.retrieval.retriever import Query, retrieve
 from service.snapshots.snapshot import Snapshot
-from service.weights.scenarios import InForce, in_force
+from service.weights.scenarios import InForce
 
 router = APIRouter(tags=["retrieval"])
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (400, 401, 403, 404, 408, 413, 415, 422, 503)
-}
 
 
 @router.post(
@@ -39,9 +31,10 @@ async def retrieve_items(
 ) -> Response:
     """The k best items for a user under a scenario's weights, as columns."""
     snapshot = parts.holder.snapshot
-    weights = _weights(body, snapshot, parts)
+    (weights,) = weights_for(body, [body.user], snapshot, parts)
     request.state.scenario = weights.scenario
-    check_limits(body, snapshot, parts.settings)
+    check_list(body, parts.settings)
+    check_user("user", body.user, snapshot, parts.settings)
     query = Query(
         body.user,
         weights.weights,
@@ -50,26 +43,9 @@ async def retrieve_items(
         body.objective_scores,
         [Condition(**dict(condition)) for condition in body.filter],
     )
-
-    def answer(queued: float) -> bytes:
-        return _answer(snapshot, query, weights, queued, parts)
-
-    return Response(await parts.pool.run(answer), media_type="application/json")
-
-
-def _weights(body: RetrieveRequest, snapshot: Snapshot, parts: Parts) -> InForce:
-    weights = in_force(
-        parts.board.records,
-        snapshot,
-        body.scenario,
-        body.user.get("user_id"),
-        datetime.now(UTC),
-        serve_unknown=parts.settings.serve_unknown_scenarios,
+    return sent(
+        await parts.pool.run(lambda queued: _answer(snapshot, query, weights, queued, parts))
     )
-    if body.weights is None:
-        return weights
-    given = ObjectiveWeights.parse(dict(body.weights), snapshot.segments.names)
-    return InForce(weights.scenario, None, given)
 
 
 def _answer(
@@ -79,39 +55,11 @@ def _answer(
     began = time.perf_counter()
     found = retrieve(snapshot, query)
     seconds = {"queue": queued, **found.seconds}
-    seconds["total"] = queued + time.perf_counter() - began
-    columns = _columns(snapshot, found, weights, seconds)
+    total = queued + time.perf_counter() - began
+    answer = {**columns(found, weights), **made_by(snapshot, {**seconds, "total": total})}
     writing = time.perf_counter()
-    body = orjson.dumps(columns, option=orjson.OPT_SERIALIZE_NUMPY)
-    respond = time.perf_counter() - writing
-    parts.telemetry.observe_stages({"queue": queued, **found.seconds, "respond": respond})
-    parts.telemetry.observe_unknown(found)
+    body = written(answer)
+    parts.telemetry.observe_stages({**seconds, "respond": time.perf_counter() - writing})
+    parts.telemetry.observe_unknown(found.user)
     parts.telemetry.lists.labels(weights.scenario, weights.whose).inc()
     return body
-
-
-def _columns(
-    snapshot: Snapshot, found: Retrieved, weights: InForce, seconds: dict[str, float]
-) -> dict[str, object]:
-    columns: dict[str, object] = {
-        "item_ids": found.item_ids,
-        "scores": found.scores,
-        "run_id": snapshot.run_id,
-        "build_id": snapshot.build_id,
-        "catalogue_position": snapshot.index.position,
-        "scenario": weights.scenario,
-        "weights_version": weights.version,
-        "timings_ms": {stage: round(1e3 * spent, 3) for stage, spent in seconds.items()},
-    }
-    if weights.record and weights.record.variants:
-        columns["variant"] = weights.variant
-    if weights.record and weights.record.schedule:
-        columns["scheduled"] = weights.scheduled
-    if found.objective_scores is not None:
-        columns["objective_scores"] = found.objective_scores
-    if found.unknown_features or found.unknown_categories:
-        columns["unknown"] = {
-            "features": found.unknown_features,
-            "categories": found.unknown_categories,
-        }
-    return columns

@@ -3,7 +3,7 @@
 Decisions
 - Types are not coerced ("5" is not 5) and unknown fields are refused: a misspelt `exclude` must not
   silently exclude nothing. Only inside `user` are unknown names served, and counted.
-- Bounds that an operator may set (k, list lengths) are checked in retrieve.py, by the settings.
+- Bounds that an operator may set (k, list lengths) are checked in limits.py, by the settings.
 - Response models document the API; the hot path writes its columns directly.
 - Bodies of the operators' routes are in weights_schemas.py.
 """
@@ -62,23 +62,50 @@ class FilterCondition(BaseModel):
     most: float | None = Field(None, alias="max", description="At most this number.")
 
 
-class RetrieveRequest(BaseModel):
-    """Who asks, under which scenario, and for how many items."""
-
-    model_config = with_example(scenario="default", user=EXAMPLE_USER, k=10)
-
-    scenario: ScenarioName = DEFAULT_SCENARIO
-    user: dict[str, Any] = Field(
+User = Annotated[
+    dict[str, Any],
+    Field(
         description="Raw features by name, as in the training log. Missing and unknown ones are "
         "served; a value of the wrong type is refused.",
-    )
+    ),
+]
+
+
+class Weighted(BaseModel):
+    """By which weights items are scored, and whether each stage's own scores are wanted."""
+
+    scenario: ScenarioName = DEFAULT_SCENARIO
+    weights: Weights | None = Field(None, description="Use these instead of the scenario's.")
+    objective_scores: bool = Field(False, description="Also return each stage's own score.")
+
+
+class Listed(Weighted):
+    """Which list is wanted."""
+
     k: int = Field(100, ge=1, description="Items wanted; at most the service's max_k.")
     exclude: list[str] = Field([], description="Item ids that must not be returned.")
     filter: list[FilterCondition] = Field(
         [], description="Return only items that meet all of these conditions."
     )
-    weights: Weights | None = Field(None, description="Use these instead of the scenario's.")
-    objective_scores: bool = Field(False, description="Also return each stage's own score.")
+
+
+class RetrieveRequest(Listed):
+    """Who asks, under which scenario, and for how many items."""
+
+    model_config = with_example(scenario="default", user=EXAMPLE_USER, k=10)
+
+    user: User
+
+
+class ScoreRequest(Weighted):
+    """For whom, under which scenario, and which items."""
+
+    model_config = with_example(
+        scenario="default", user=EXAMPLE_USER, item_ids=["i0000083", "i0000271"]
+    )
+
+    user: User
+    item_ids: list[str] = Field(description="Candidates; at most the service's max_candidates.")
 
 
 class Unknown(BaseModel):
@@ -88,17 +115,14 @@ class Unknown(BaseModel):
     categories: dict[str, int] = Field(description="Values outside a feature's vocabulary.")
 
 
-class RetrieveResponse(BaseModel):
-    """Columns, best item first; entry i of each column belongs to `item_ids[i]`."""
+class Columns(BaseModel):
+    """Columns of items; entry i of each belongs to `item_ids[i]`."""
 
     item_ids: list[str]
     scores: list[float] = Field(description="Weighted score, the one ranked by.")
     objective_scores: dict[str, list[float]] | None = Field(
         None, description="Per stage, its own score; absent unless asked for."
     )
-    run_id: str
-    build_id: str
-    catalogue_position: int = Field(description="The last change of the catalogue in this answer.")
     scenario: str = Field(description="The scenario whose weights served.")
     weights_version: int | None = Field(description="null: the weights came with the request.")
     variant: str | None = Field(
@@ -108,8 +132,28 @@ class RetrieveResponse(BaseModel):
     scheduled: bool = Field(
         False, description="Whether its weights served. Absent if the scenario has no schedule."
     )
-    timings_ms: dict[str, float] = Field(description="queue, encode, tower, search, total.")
     unknown: Unknown | None = Field(None, description="Absent if everything was known.")
+
+
+class MadeBy(BaseModel):
+    """What an answer was made by, and in which time."""
+
+    run_id: str
+    build_id: str
+    catalogue_position: int = Field(description="The last change of the catalogue in this answer.")
+    timings_ms: dict[str, float] = Field(
+        description="queue, encode, tower, search (or score), total."
+    )
+
+
+class RetrieveResponse(Columns, MadeBy):
+    """Columns, best item first."""
+
+
+class ScoreResponse(Columns, MadeBy):
+    """Columns of the candidates that there are, in the order given."""
+
+    missing: list[str] = Field(description="Candidates that the catalogue lacks.")
 
 
 class ErrorDetail(BaseModel):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bundle.scoring import objective_scores, scale_query
 from bundle.weights import ObjectiveWeights
 from service.retrieval.filters import Condition
+from service.retrieval.users import User, embed
 from service.snapshots.snapshot import Snapshot
 
 Floats = NDArray[np.float32]
@@ -35,49 +36,40 @@ class Query:
 
 @dataclass(frozen=True)
 class Retrieved:
-    """Columns of the list, best item first, and what was unknown about the user."""
+    """Columns of a list of items, and the user they are for."""
 
     item_ids: list[str]
     scores: Floats  # [K], weighted
     objective_scores: dict[str, Floats] | None  # per stage [K], not weighted
-    unknown_features: list[str]  # names that the towers do not read
-    unknown_categories: dict[str, int]  # feature → values outside its vocabulary
+    user: User
     seconds: dict[str, float]  # encode, tower, search
 
 
 def retrieve(snapshot: Snapshot, query: Query) -> Retrieved:
     """The k best items for a query. Raises FeatureError or FilterError for a wrong value."""
-    clock = [time.perf_counter()]
-    columns = {name: [query.user[name]] for name in snapshot.user_features & query.user.keys()}
-    encoded = snapshot.schema.encode_user(columns, rows=1)
-    clock.append(time.perf_counter())
-    users_1M = snapshot.tower.embed(encoded.arrays)
+    (user,) = embed(snapshot, [query.user])
+    return _search(snapshot, query, user)
+
+
+def _search(snapshot: Snapshot, query: Query, user: User) -> Retrieved:
+    began = time.perf_counter()
     weights_S = query.weights.as_array()
-    queries_1M = scale_query(users_1M, weights_S, snapshot.segments)
-    clock.append(time.perf_counter())
+    queries_1M = scale_query(user.vector_1M, weights_S, snapshot.segments)
     index, passing = snapshot.index, snapshot.index.passing(query.filter)
     excluded_X = index.rows_of(query.exclude)
     rows_K, scores_K = index.search(queries_1M[0], weights_S, query.k, excluded_X, passing)
-    clock.append(time.perf_counter())
+    searched = time.perf_counter() - began
     return Retrieved(
         item_ids=index.ids_of(rows_K),
         scores=scores_K,
-        objective_scores=_per_stage(snapshot, users_1M, rows_K) if query.objective_scores else None,
-        unknown_features=_unknown_features(snapshot, query.user),
-        unknown_categories=encoded.unknown,
-        seconds=dict(zip(("encode", "tower", "search"), np.diff(clock).tolist(), strict=True)),
+        objective_scores=per_stage(snapshot, user, rows_K) if query.objective_scores else None,
+        user=user,
+        seconds={**user.seconds, "search": searched},
     )
 
 
-def _per_stage(
-    snapshot: Snapshot, users_1M: Floats, rows_K: NDArray[np.int64]
-) -> dict[str, Floats]:
+def per_stage(snapshot: Snapshot, user: User, rows_K: NDArray[np.int64]) -> dict[str, Floats]:
+    """Each stage's own scores [K] of rows, from the exact vectors."""
     items_1KM = snapshot.index.vectors_of(rows_K)[None]
-    scores_S1K = objective_scores(users_1M, items_1KM, snapshot.segments)
+    scores_S1K = objective_scores(user.vector_1M, items_1KM, snapshot.segments)
     return dict(zip(snapshot.segments.names, scores_S1K[:, 0], strict=True))
-
-
-def _unknown_features(snapshot: Snapshot, user: Mapping[str, object]) -> list[str]:
-    """`user_id` names the user also where the towers do not read it."""
-    unknown = user.keys() - snapshot.user_features - {"user_id"}
-    return sorted(name.encode("utf-8", "replace").decode() for name in unknown)

@@ -23,7 +23,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from service.retrieval.retriever import Retrieved
+from service.retrieval.users import User
 from service.snapshots.refusal import REASONS, Reason
 from service.snapshots.snapshot import Snapshot
 from service.weights.board import Records
@@ -48,8 +48,8 @@ class Telemetry:
         self.registry = CollectorRegistry()
         self.requests = self._counter(
             "csmf_requests_total",
-            "Answers of /retrieve, by the scenario that served and by status.",
-            ["scenario", "status"],
+            "Answers of routes that retrieve or score, by the scenario that served and by status.",
+            ["route", "scenario", "status"],
         )
         self.lists = self._counter(
             "csmf_lists_total",
@@ -57,7 +57,9 @@ class Telemetry:
             ["scenario", "weights"],
         )
         self.request_seconds = self._histogram(
-            "csmf_request_seconds", "Time of a /retrieve request inside a worker."
+            "csmf_request_seconds",
+            "Time of a request to retrieve or score inside a worker.",
+            ["route"],
         )
         self.stage_seconds = self._histogram(
             "csmf_stage_seconds",
@@ -66,7 +68,7 @@ class Telemetry:
         )
         self.in_flight = self._gauge(
             "csmf_in_flight_requests",
-            "Requests of /retrieve that are queued or computed.",
+            "Requests that are queued or computed.",
             "livesum",
         )
         self.unknown_features = self._counter(
@@ -138,11 +140,11 @@ class Telemetry:
         for stage, spent in seconds.items():
             self.stage_seconds.labels(stage).observe(spent)
 
-    def observe_unknown(self, retrieved: Retrieved) -> None:
-        """What the towers could not read of one request."""
-        if retrieved.unknown_features:
-            self.unknown_features.inc(len(retrieved.unknown_features))
-        for feature, count in retrieved.unknown_categories.items():
+    def observe_unknown(self, user: User) -> None:
+        """What the towers could not read of one user."""
+        if user.unknown_features:
+            self.unknown_features.inc(len(user.unknown_features))
+        for feature, count in user.unknown_categories.items():
             self.unknown_categories.labels(feature).inc(count)
 
     def observe_weights(self, records: Records) -> None:

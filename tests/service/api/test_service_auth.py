@@ -49,6 +49,7 @@ def bearer(key):
         ("GET", "/openapi.json", None, OPEN),
         ("GET", "/metrics", None, ANY),
         ("POST", "/retrieve", QUERY, ANY),
+        ("POST", "/score", {"user": {}, "item_ids": []}, ANY),
         ("GET", "/scenarios", None, ["operate", "admin"]),
         ("GET", "/scenarios/default/weights", None, ["operate", "admin"]),
         ("POST", "/scenarios/default/preview", {**CHANGE, "k": 3}, ["operate", "admin"]),
@@ -128,7 +129,7 @@ def test_metrics_are_open_where_the_operator_says_so(file, keys, open_client):
 def test_a_refused_retrieve_is_counted_under_no_scenario(guarded, keys):
     guarded.post("/retrieve", json={**QUERY, "scenario": "secret"})
     shown = guarded.get("/metrics", headers=bearer(keys["admin"])).text
-    assert 'csmf_requests_total{scenario="-",status="401"}' in shown
+    assert 'csmf_requests_total{route="/retrieve",scenario="-",status="401"}' in shown
     assert "secret" not in shown
 
 

@@ -152,6 +152,6 @@ def test_requests_are_counted_by_known_scenario_and_status(client, users):
     for scenario in ("guess-1", "guess-2"):
         client.post("/retrieve", json={"user": {}, "scenario": scenario})
     text = client.get("/metrics").text
-    assert 'csmf_requests_total{scenario="default",status="200"} 1.0' in text
-    assert 'csmf_requests_total{scenario="-",status="404"} 2.0' in text
+    assert 'csmf_requests_total{route="/retrieve",scenario="default",status="200"} 1.0' in text
+    assert 'csmf_requests_total{route="/retrieve",scenario="-",status="404"} 2.0' in text
     assert "guess" not in text

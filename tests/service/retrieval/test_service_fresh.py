@@ -16,6 +16,8 @@ from service.retrieval.filters import Condition
 from service.retrieval.fresh import with_delta
 from service.retrieval.index import open_index
 from service.retrieval.retriever import Query, retrieve
+from service.retrieval.scorer import Candidates, score
+from service.retrieval.users import embed
 from service.snapshots.releases import load_snapshot
 
 PAPER = np.array([1.0, 1.8, 1.2])
@@ -145,3 +147,16 @@ def test_of_an_index_that_only_gains_items_nothing_is_hidden(fresh):
     assert gained.everything.count == ITEMS
     rows_K, _ = gained.search(base.vectors_NM[0], PAPER, ITEMS + 1, NOTHING)
     assert len(rows_K) == ITEMS + 1
+
+
+def test_old_and_new_items_are_scored_and_removed_ones_are_missing(fresh):
+    made, index, delta, ids, vectors_NM, _ = fresh
+    snapshot = replace(load_snapshot(made.releases), index=index)
+    gone = delta.removed_ids_R.astype(str).tolist()[:3]
+    places = [*range(0, len(ids), 100), len(ids) - 1]
+    asked = [*ids[places].tolist(), *gone]
+    found = score(snapshot, Candidates({}, snapshot.default_weights, asked))
+    assert (found.item_ids, found.missing) == (asked[:-3], gone)
+    (user,) = embed(snapshot, [{}])
+    query_1M = scale_query(user.vector_1M, np.ones(3), snapshot.segments)
+    np.testing.assert_allclose(found.scores, vectors_NM[places] @ query_1M[0], atol=1e-5)

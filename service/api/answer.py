@@ -1,0 +1,93 @@
+"""What the routes that retrieve and score share: the weights they use, and how they answer.
+
+Decisions
+- The body is written by orjson from numpy columns, past FastAPI's response models: they cost more
+  than the search at k = 500, and there is nothing left to validate.
+- The records of weights and the clock are read once for all users of a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from fastapi import Response
+
+from bundle.weights import ObjectiveWeights
+from service.api.schemas import ErrorBody, Weighted
+from service.parts import Parts
+from service.retrieval.retriever import Retrieved
+from service.snapshots.snapshot import Snapshot
+from service.weights.scenarios import InForce, in_force
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody} for status in (400, 401, 403, 404, 408, 413, 415, 422, 503)
+}
+
+
+def weights_for(
+    body: Weighted, users: Sequence[Mapping[str, object]], snapshot: Snapshot, parts: Parts
+) -> list[InForce]:
+    """Each user's weights, now. Raises UnknownScenarioError, or WeightsError for given ones."""
+    records, now = parts.board.records, datetime.now(UTC)
+    serve_unknown = parts.settings.serve_unknown_scenarios
+    found = [
+        in_force(
+            records,
+            snapshot,
+            body.scenario,
+            user.get("user_id"),
+            now,
+            serve_unknown=serve_unknown,
+        )
+        for user in users
+    ]
+    if body.weights is None:
+        return found
+    given = ObjectiveWeights.parse(dict(body.weights), snapshot.segments.names)
+    return [InForce(each.scenario, None, given) for each in found]
+
+
+def columns(found: Retrieved, weights: InForce) -> dict[str, object]:
+    """A list, by whose weights, and what was unknown of its user."""
+    shown: dict[str, object] = {
+        "item_ids": found.item_ids,
+        "scores": found.scores,
+        "scenario": weights.scenario,
+        "weights_version": weights.version,
+    }
+    if weights.record and weights.record.variants:
+        shown["variant"] = weights.variant
+    if weights.record and weights.record.schedule:
+        shown["scheduled"] = weights.scheduled
+    if found.objective_scores is not None:
+        shown["objective_scores"] = found.objective_scores
+    user = found.user
+    if user.unknown_features or user.unknown_categories:
+        shown["unknown"] = {
+            "features": user.unknown_features,
+            "categories": user.unknown_categories,
+        }
+    return shown
+
+
+def made_by(snapshot: Snapshot, seconds: Mapping[str, float]) -> dict[str, object]:
+    """What made an answer, and in which time."""
+    return {
+        "run_id": snapshot.run_id,
+        "build_id": snapshot.build_id,
+        "catalogue_position": snapshot.index.position,
+        "timings_ms": {stage: round(1e3 * spent, 3) for stage, spent in seconds.items()},
+    }
+
+
+def written(answer: Mapping[str, object]) -> bytes:
+    """The answer as JSON."""
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def sent(body: bytes) -> Response:
+    """What was written, as a response."""
+    return Response(body, media_type="application/json")
