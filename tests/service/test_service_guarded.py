@@ -2,9 +2,11 @@
 
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -14,6 +16,7 @@ from support.tls import self_signed
 from support.waiting import within
 
 from service.access.keys import add_key
+from service.operators.client import call
 
 ROOT = Path(__file__).parents[2]
 SET = [
@@ -141,3 +144,25 @@ def test_neither_keys_nor_passwords_reach_the_log(serve, keys, own_redis):
 def _asked(service, key):
     answers(service, "/scenarios", key)
     return service.log.read_text()
+
+
+def test_a_key_is_not_sent_on_to_where_an_answer_leads(monkeypatch):
+    monkeypatch.setenv("CSMF_KEY", "csmf_a-key")
+    heard = []
+
+    def give(listener, answer):
+        connection, _ = listener.accept()
+        with connection:
+            heard.append(connection.recv(65_536).decode())
+            connection.sendall(answer)
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as first,
+        socket.create_server(("127.0.0.1", 0)) as second,
+    ):
+        elsewhere = f"http://127.0.0.1:{second.getsockname()[1]}/x"
+        leading = f"HTTP/1.0 302 Found\r\nlocation: {elsewhere}\r\n\r\n".encode()
+        for server in ((first, leading), (second, b"HTTP/1.0 200 OK\r\n\r\n{}")):
+            threading.Thread(target=give, args=server).start()
+        call(f"http://127.0.0.1:{first.getsockname()[1]}", "GET", "/scenarios")
+    assert ["csmf_a-key" in each for each in heard] == [True, False]
