@@ -57,9 +57,21 @@ class EffortMap(BaseModel):
         column = int(np.searchsorted(self.k, k))
         if column == len(self.k):
             return self.cells
+        return int(self._nprobe_GK[self._nearest(weights_S), column].max())
+
+    def recall(self, weights_S: NDArray[np.float64], k: int) -> float:
+        """The least recall measured in the directions that a look-up goes by."""
+        column = int(np.searchsorted(self.k, k))
+        if column == len(self.k):
+            return 1.0
+        nearest = self._nearest(weights_S).tolist()
+        recalls: list[float] = [self.points[point].recall[column] for point in nearest]
+        return min(recalls)
+
+    def _nearest(self, weights_S: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The S measured directions that are nearest."""
         cosines_G = self._directions_GS @ _direction(weights_S)
-        nearest = np.argsort(-cosines_G, kind="stable")[: len(weights_S)]
-        return int(self._nprobe_GK[nearest, column].max())
+        return np.argsort(-cosines_G, kind="stable")[: len(weights_S)]
 
     @cached_property
     def _directions_GS(self) -> NDArray[np.float64]:

@@ -16,9 +16,10 @@ import orjson
 from fastapi import Response
 
 from bundle.weights import ObjectiveWeights
-from service.api.schemas import ErrorBody, Weighted
+from service.api.schemas import ErrorBody, Listed, Weighted
 from service.parts import Parts
-from service.retrieval.retriever import Retrieved
+from service.retrieval.filters import Condition
+from service.retrieval.retriever import ItemColumns, Query
 from service.snapshots.snapshot import Snapshot
 from service.weights.scenarios import InForce, in_force
 
@@ -50,7 +51,13 @@ def weights_for(
     return [InForce(each.scenario, None, given) for each in found]
 
 
-def columns(found: Retrieved, weights: InForce) -> dict[str, object]:
+def query_for(body: Listed, user: Mapping[str, object], weights: InForce) -> Query:
+    """The list that the body wants, for a user."""
+    conditions = [Condition(**dict(condition)) for condition in body.filter]
+    return Query(user, weights.weights, body.k, body.exclude, body.objective_scores, conditions)
+
+
+def columns(found: ItemColumns, weights: InForce) -> dict[str, object]:
     """A list, by whose weights, and what was unknown of its user."""
     shown: dict[str, object] = {
         "item_ids": found.item_ids,

@@ -11,12 +11,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from service.api.answer import REFUSALS, columns, made_by, sent, weights_for, written
+from service.api.answer import REFUSALS, columns, made_by, query_for, sent, weights_for, written
+from service.api.explain import explain
 from service.api.limits import check_list, check_user
 from service.api.schemas import RetrieveRequest, RetrieveResponse
 from service.parts import Parts, parts_of
-from service.retrieval.filters import Condition
-from service.retrieval.retriever import Query, retrieve
+from service.retrieval.retriever import retrieve
 from service.snapshots.snapshot import Snapshot
 from service.weights.scenarios import InForce
 
@@ -35,31 +35,28 @@ async def retrieve_items(
     request.state.scenario = weights.scenario
     check_list(body, parts.settings)
     check_user("user", body.user, snapshot, parts.settings)
-    query = Query(
-        body.user,
-        weights.weights,
-        body.k,
-        body.exclude,
-        body.objective_scores,
-        [Condition(**dict(condition)) for condition in body.filter],
-    )
-    return sent(
-        await parts.pool.run(lambda queued: _answer(snapshot, query, weights, queued, parts))
-    )
+
+    def answer(queued: float) -> bytes:
+        return _answer(body, snapshot, weights, queued, parts)
+
+    return sent(await parts.pool.run(answer))
 
 
 def _answer(
-    snapshot: Snapshot, query: Query, weights: InForce, queued: float, parts: Parts
+    body: RetrieveRequest, snapshot: Snapshot, weights: InForce, queued: float, parts: Parts
 ) -> bytes:
     """Runs in the compute pool: search, write the columns, note what was seen."""
     began = time.perf_counter()
+    query = query_for(body, body.user, weights)
     found = retrieve(snapshot, query)
     seconds = {"queue": queued, **found.seconds}
     total = queued + time.perf_counter() - began
     answer = {**columns(found, weights), **made_by(snapshot, {**seconds, "total": total})}
+    if body.explain:
+        answer["explanation"] = explain(snapshot, query, weights, found).model_dump()
     writing = time.perf_counter()
-    body = written(answer)
+    content = written(answer)
     parts.telemetry.observe_stages({**seconds, "respond": time.perf_counter() - writing})
     parts.telemetry.observe_unknown(found.user)
     parts.telemetry.lists.labels(weights.scenario, weights.whose).inc()
-    return body
+    return content

@@ -10,10 +10,11 @@ Decisions
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from service.retrieval.index import Strategy
 from service.weights.record import (
     DEFAULT_SCENARIO,
     ScenarioName,
@@ -95,6 +96,7 @@ class RetrieveRequest(Listed):
     model_config = with_example(scenario="default", user=EXAMPLE_USER, k=10)
 
     user: User
+    explain: bool = Field(False, description="Also say how the list came about.")
 
 
 class ScoreRequest(Weighted):
@@ -146,8 +148,49 @@ class MadeBy(BaseModel):
     )
 
 
+class ExplainedWeights(BaseModel):
+    """What scores were weighted with."""
+
+    origin: str = Field(
+        description="bundle (nobody set the scenario), own, schedule, variant:<name> or request."
+    )
+    weights: dict[str, float]
+    scales: dict[str, float] = Field(description="What each stage's segment is multiplied with.")
+
+
+class ExplainedSearch(BaseModel):
+    """What the search did, and what may be expected of it."""
+
+    strategy: Strategy = Field(
+        description="all: every row of an exact index. cells: some of an inverted file. scan: the "
+        "rows that pass the filter, exactly. none: nothing was left to search for."
+    )
+    candidates: int = Field(description="Items that pass the filter; without one, all.")
+    excluded: int = Field(description="Excluded items that the catalogue has.")
+    cells: int = Field(description="Cells visited, by the last attempt.")
+    of_cells: int = Field(description="Cells that the index has, 0 for an exact one.")
+    attempts: int = Field(description="More than one: cells were too small for the list.")
+    delta_items: int = Field(description="Items scanned beside the index, exactly.")
+    recall: float = Field(
+        description="The recall measured at this effort when the index was built; with a filter, "
+        "the one aimed at; 1 where all was searched."
+    )
+
+
+class Explanation(BaseModel):
+    """How a list came about."""
+
+    weights: ExplainedWeights
+    search: ExplainedSearch
+    features: dict[str, Literal["request", "missing"]] = Field(
+        description="Where the value of each feature that the tower reads came from."
+    )
+
+
 class RetrieveResponse(Columns, MadeBy):
     """Columns, best item first."""
+
+    explanation: Explanation | None = Field(None, description="Absent unless asked for.")
 
 
 class ScoreResponse(Columns, MadeBy):

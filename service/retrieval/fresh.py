@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from bundle.delta import Delta
 from bundle.effort import EffortMap
 from service.retrieval.filters import Columns, Condition, compile_filter, evaluate
-from service.retrieval.index import Floats, ItemIndex, Rows, best_first, find_rows, keys_of
+from service.retrieval.index import Floats, Found, ItemIndex, Rows, best_first, find_rows, keys_of
 from service.retrieval.passing import Cells, Passing, PassingCache
 
 
@@ -64,11 +64,11 @@ class FreshIndex:
         k: int,
         excluded_X: Rows,
         passing: Passing | None = None,
-    ) -> tuple[Rows, Floats]:
-        """As of an index: rows [K] and scores [K], best first."""
+    ) -> Found:
+        """As of an index."""
         count, passing = len(self.base.ids_N), passing or self.everything
         untouched = passing is self.everything and passing.count == count
-        rows_K, scores_K = self.base.search(
+        found = self.base.search(
             query_M,
             weights_S,
             k,
@@ -76,12 +76,14 @@ class FreshIndex:
             None if untouched else passing,
         )
         passes_D = np.array(passing.beside_D)
+        candidates = passing.count + int(np.count_nonzero(passes_D))
         passes_D[excluded_X[excluded_X >= count] - count] = False
         rows_D = np.flatnonzero(passes_D)
         scores_D = (self.vectors_DM @ query_M)[rows_D]
-        rows, scores = np.append(rows_K, count + rows_D), np.append(scores_K, scores_D)
+        rows = np.append(found.rows_K, count + rows_D)
+        scores = np.append(found.scores_K, scores_D)
         best_K = best_first(scores, k)
-        return rows[best_K], scores[best_K]
+        return replace(found, rows_K=rows[best_K], scores_K=scores[best_K], candidates=candidates)
 
     def passing(self, conditions: Sequence[Condition]) -> Passing | None:
         """The rows that meet all conditions; None without any. Raises FilterError."""

@@ -17,7 +17,8 @@ Dimension letters: M vector dims, N items, K retrieved, S stages, X excluded, P 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import faiss
 import numpy as np
@@ -32,7 +33,20 @@ from service.retrieval.passing import Cells, Passing, PassingCache
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
+Strategy = Literal["all", "cells", "scan", "none"]  # every row, cells, the rows that pass, no row
 SCAN_COST = 5.0  # of a row scanned by its number, against one tested in its cell; see scan_cost.py
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found, best first, and what it took."""
+
+    rows_K: Rows
+    scores_K: Floats
+    strategy: Strategy
+    cells: int = 0  # visited
+    attempts: int = 1  # the last one found enough
+    candidates: int = 0  # items that pass the filter; without one, all
 
 
 @dataclass(frozen=True)
@@ -56,22 +70,32 @@ class ItemIndex:
         k: int,
         excluded_X: Rows,
         passing: Passing | None = None,
-    ) -> tuple[Rows, Floats]:
-        """Rows [K] and scores [K], best first; K = min(k, rows that pass and are not excluded).
+    ) -> Found:
+        """The best min(k, rows that pass and are not excluded) rows.
 
         `excluded_X` must be distinct rows.
         """
         if passing:
             excluded_X = passing.among(excluded_X)
-        wanted = min(k, (passing.count if passing else len(self.ids_N)) - len(excluded_X))
+        candidates = passing.count if passing else len(self.ids_N)
+        wanted = min(k, candidates - len(excluded_X))
         if wanted <= 0:
-            return np.empty(0, np.int64), np.empty(0, np.float32)
-        for rows_K, scores_K in self._attempts(query_M, weights_S, k, len(excluded_X), passing):
-            keep_K = (rows_K >= 0) & ~np.isin(rows_K, excluded_X)
-            rows_K, scores_K = rows_K[keep_K][:wanted], scores_K[keep_K][:wanted]  # noqa: PLW2901
-            if len(rows_K) == wanted:
+            nothing = np.empty(0, np.int64), np.empty(0, np.float32)
+            return Found(*nothing, "none", attempts=0, candidates=candidates)
+        attempts = 0
+        for found in self._attempts(query_M, weights_S, k, len(excluded_X), passing):
+            attempts += 1
+            keep_K = (found.rows_K >= 0) & ~np.isin(found.rows_K, excluded_X)
+            kept_K = np.flatnonzero(keep_K)[:wanted]
+            if len(kept_K) == wanted:
                 break
-        return rows_K, scores_K
+        return replace(
+            found,
+            rows_K=found.rows_K[kept_K],
+            scores_K=found.scores_K[kept_K],
+            attempts=attempts,
+            candidates=candidates,
+        )
 
     def passing(self, conditions: Sequence[Condition]) -> Passing | None:
         """The rows that meet all conditions; None without any. Raises FilterError."""
@@ -101,29 +125,29 @@ class ItemIndex:
         k: int,
         excluded: int,
         passing: Passing | None,
-    ) -> Iterator[tuple[Rows, Floats]]:
-        """Best rows and scores, at the effort that should do, then at doublings of it."""
+    ) -> Iterator[Found]:
+        """What is best at the effort that should do, then at doublings of it."""
         if passing is None:
             fetch = min(k + excluded, len(self.ids_N))
-            for parameters in self._efforts(weights_S, k, fetch):
-                yield self._search(query_M, fetch, parameters)
+            for cells in self._efforts(weights_S, k, fetch):
+                yield self._visit(query_M, fetch, cells, _visiting(cells) if cells else None)
             return
         fetch = min(k + excluded, passing.count)
         cells = self._filtered_cells(weights_S, k, fetch, passing)
         visited = len(self.ids_N) * (cells / self.effort.cells if self.effort else 1)
         if passing.rows_P is not None and SCAN_COST * passing.count <= visited:
-            yield self.scan(query_M, fetch, passing.rows_P)
+            yield Found(*self.scan(query_M, fetch, passing.rows_P), "scan")
         elif self.effort is None:
-            yield self._search(query_M, fetch, passing.testing())
+            yield self._visit(query_M, fetch, 0, passing.testing())
         else:
             for more in _doublings(cells, passing.cells):
-                yield self._search(query_M, fetch, passing.visiting(more))
+                yield self._visit(query_M, fetch, more, passing.visiting(more))
 
-    def _search(
-        self, query_M: Floats, fetch: int, parameters: faiss.SearchParameters | None
-    ) -> tuple[Rows, Floats]:
+    def _visit(
+        self, query_M: Floats, fetch: int, cells: int, parameters: faiss.SearchParameters | None
+    ) -> Found:
         scores_1K, rows_1K = self.faiss_index.search(query_M[None], fetch, params=parameters)
-        return rows_1K[0], scores_1K[0]
+        return Found(rows_1K[0], scores_1K[0], "cells" if cells else "all", cells)
 
     def scan(self, query_M: Floats, fetch: int, rows_P: Rows) -> tuple[Rows, Floats]:
         """The exact best of some rows, read where they lie: a copy of them would cost more."""
@@ -138,16 +162,13 @@ class ItemIndex:
         best_K = best_first(scores_P, fetch)
         return rows_P[best_K], scores_P[best_K]
 
-    def _efforts(
-        self, weights_S: NDArray[np.float64], k: int, fetch: int
-    ) -> Iterator[faiss.SearchParameters | None]:
-        """The measured effort, then doublings of it up to all cells."""
+    def _efforts(self, weights_S: NDArray[np.float64], k: int, fetch: int) -> Iterator[int]:
+        """The cells that were measured to do, then doublings of them; 0: there are none."""
         if self.effort is None:
-            yield None
+            yield 0
             return
         cells = self.effort.lookup(weights_S, self._length(k, fetch))
-        for more in _doublings(cells, self.effort.cells):
-            yield _visiting(more)
+        yield from _doublings(cells, self.effort.cells)
 
     def _filtered_cells(
         self, weights_S: NDArray[np.float64], k: int, fetch: int, passing: Passing

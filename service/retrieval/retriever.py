@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bundle.scoring import objective_scores, scale_query
 from bundle.weights import ObjectiveWeights
 from service.retrieval.filters import Condition
+from service.retrieval.index import Found
 from service.retrieval.users import User, embed
 from service.snapshots.snapshot import Snapshot
 
@@ -35,14 +36,21 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Retrieved:
+class ItemColumns:
     """Columns of a list of items, and the user they are for."""
 
     item_ids: list[str]
     scores: Floats  # [K], weighted
     objective_scores: dict[str, Floats] | None  # per stage [K], not weighted
     user: User
-    seconds: dict[str, float]  # encode, tower, search
+    seconds: dict[str, float]  # encode, tower, and search or score
+
+
+@dataclass(frozen=True)
+class Retrieved(ItemColumns):
+    """A list, best item first, and how it was found."""
+
+    search: Found
 
 
 def retrieve(snapshot: Snapshot, query: Query) -> Retrieved:
@@ -57,14 +65,17 @@ def _search(snapshot: Snapshot, query: Query, user: User) -> Retrieved:
     queries_1M = scale_query(user.vector_1M, weights_S, snapshot.segments)
     index, passing = snapshot.index, snapshot.index.passing(query.filter)
     excluded_X = index.rows_of(query.exclude)
-    rows_K, scores_K = index.search(queries_1M[0], weights_S, query.k, excluded_X, passing)
+    found = index.search(queries_1M[0], weights_S, query.k, excluded_X, passing)
     searched = time.perf_counter() - began
     return Retrieved(
-        item_ids=index.ids_of(rows_K),
-        scores=scores_K,
-        objective_scores=per_stage(snapshot, user, rows_K) if query.objective_scores else None,
+        item_ids=index.ids_of(found.rows_K),
+        scores=found.scores_K,
+        objective_scores=per_stage(snapshot, user, found.rows_K)
+        if query.objective_scores
+        else None,
         user=user,
         seconds={**user.seconds, "search": searched},
+        search=found,
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from bundle.scoring import scale_query
 from bundle.weights import ObjectiveWeights
-from service.retrieval.retriever import Retrieved, per_stage
+from service.retrieval.retriever import ItemColumns, per_stage
 from service.retrieval.users import embed
 from service.snapshots.snapshot import Snapshot
 
@@ -33,7 +33,7 @@ class Candidates:
 
 
 @dataclass(frozen=True)
-class Scored(Retrieved):
+class Scored(ItemColumns):
     """Columns of the candidates that there are, in the order given."""
 
     missing: list[str]

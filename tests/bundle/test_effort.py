@@ -31,6 +31,14 @@ def test_a_list_longer_than_any_measured_visits_every_cell():
     assert MAP.lookup(np.array([1.0, 0.0, 0.0]), k=501) == 64
 
 
+def test_the_recall_told_is_the_least_of_those_the_effort_goes_by():
+    points = [*MAP.points[:2], MAP.points[2].model_copy(update={"recall": [0.91, 0.97]})]
+    unreached = MAP.model_copy(update={"points": [*points, MAP.points[3]]})
+    assert unreached.recall(np.array([1.0, 1.0, 1.0]), k=50) == 0.91
+    assert unreached.recall(np.array([1.0, 1.0, 1.0]), k=51) == 0.96
+    assert unreached.recall(np.array([1.0, 1.0, 1.0]), k=501) == 1.0
+
+
 def test_multiplying_the_weights_keeps_the_effort():
     weights_S = np.array([0.3, 0.5, 0.1])
     assert MAP.lookup(weights_S, 50) == MAP.lookup(1000 * weights_S, 50)

@@ -209,7 +209,8 @@ def test_recall_holds_at_every_selectivity_also_where_the_filter_is_a_cluster(
     recalls = []
     for query_M in queries_BM:
         exact_1K, _ = exact_top_k(query_M[None], index.vectors_NM[rows_P], k)
-        found_K, scores_K = index.search(query_M, PAPER, k, NOTHING, passes)
+        found = index.search(query_M, PAPER, k, NOTHING, passes)
+        found_K, scores_K = found.rows_K, found.scores_K
         assert len(set(found_K.tolist())) == min(k, len(rows_P))
         assert np.isin(found_K, rows_P).all()
         assert (np.diff(scores_K) <= 0).all()
@@ -231,10 +232,10 @@ def test_cells_without_a_row_that_passes_are_not_visited(clustered):
 def test_exclusions_and_a_filter_hold_together_and_the_list_stays_full(clustered, share):
     index, queries_BM = clustered
     passes = index.passing([Condition("near", most=share)])
-    first_K, _ = index.search(queries_BM[0], PAPER, 50, NOTHING, passes)
+    first_K = index.search(queries_BM[0], PAPER, 50, NOTHING, passes).rows_K
     others = np.flatnonzero(index.attributes["near"].values_N > share)[:200]
     excluded_X = np.concatenate([first_K[:20], others])
-    rows_K, _ = index.search(queries_BM[0], PAPER, 30, excluded_X, passes)
+    rows_K = index.search(queries_BM[0], PAPER, 30, excluded_X, passes).rows_K
     assert len(rows_K) == 30
     assert not np.isin(rows_K, excluded_X).any()
     assert np.isin(first_K[20:], rows_K).mean() > 0.9
@@ -243,13 +244,13 @@ def test_exclusions_and_a_filter_hold_together_and_the_list_stays_full(clustered
 def test_a_list_is_shorter_than_k_only_where_fewer_rows_pass(clustered):
     index, queries_BM = clustered
     passes = index.passing([Condition("apart", most=2.5 / ITEMS)])
-    rows_K, _ = index.search(queries_BM[0], PAPER, 50, NOTHING, passes)
+    rows_K = index.search(queries_BM[0], PAPER, 50, NOTHING, passes).rows_K
     assert sorted(rows_K) == np.flatnonzero(index.attributes["apart"].values_N < 3 / ITEMS).tolist()
     nothing = index.passing([Condition("apart", most=-1)])
-    assert len(index.search(queries_BM[0], PAPER, 50, NOTHING, nothing)[0]) == 0
+    assert len(index.search(queries_BM[0], PAPER, 50, NOTHING, nothing).rows_K) == 0
     every = index.passing([Condition("apart", most=0.5)])
     excluded_X = np.flatnonzero(index.attributes["apart"].values_N < 0.4999)
-    rows_K, _ = index.search(queries_BM[0], PAPER, 50, excluded_X, every)
+    rows_K = index.search(queries_BM[0], PAPER, 50, excluded_X, every).rows_K
     assert len(rows_K) == every.count - len(excluded_X) < 50
 
 
@@ -263,5 +264,5 @@ def test_an_index_without_cells_gives_the_exact_list(clustered, share):
     rows_P = np.flatnonzero(index.attributes["apart"].values_N < share)
     for query_M in queries_BM[:5]:
         exact_1K, _ = exact_top_k(query_M[None], index.vectors_NM[rows_P], 20)
-        found_K, _ = exact.search(query_M, PAPER, 20, NOTHING, passes)
+        found_K = exact.search(query_M, PAPER, 20, NOTHING, passes).rows_K
         assert rows_P[exact_1K[0]].tolist() == found_K.tolist()

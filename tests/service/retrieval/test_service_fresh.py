@@ -64,7 +64,8 @@ def test_the_list_is_that_of_all_items_there_are(fresh):
     recalls, recalls_of_new = [], []
     for query_M in queries_BM:
         exact_1K, _ = exact_top_k(query_M[None], vectors_NM, 100)
-        rows_K, scores_K = index.search(query_M, PAPER, 100, NOTHING)
+        found = index.search(query_M, PAPER, 100, NOTHING)
+        rows_K, scores_K = found.rows_K, found.scores_K
         found = index.ids_of(rows_K)
         assert len(set(found)) == 100
         assert (np.diff(scores_K) <= 0).all()
@@ -80,7 +81,7 @@ def test_the_list_is_that_of_all_items_there_are(fresh):
 
 def test_every_item_there_is_can_be_asked_for_and_no_other(fresh):
     _, index, _, ids, _, queries_BM = fresh
-    rows_K, _ = index.search(queries_BM[0], PAPER, 10_000, NOTHING)
+    rows_K = index.search(queries_BM[0], PAPER, 10_000, NOTHING).rows_K
     assert sorted(ids) == sorted(index.ids_of(rows_K)) == index.ids_N.astype(str).tolist()
 
 
@@ -95,14 +96,14 @@ def test_ids_lead_to_their_row_wherever_it_is_and_removed_ones_to_none(fresh):
 
 def test_excluded_items_old_and_new_stay_away(fresh):
     _, index, delta, _, _, queries_BM = fresh
-    first_K, _ = index.search(queries_BM[0], PAPER, 60, NOTHING)
+    first_K = index.search(queries_BM[0], PAPER, 60, NOTHING).rows_K
     first = index.ids_of(first_K)
     assert set(first) & set(delta.item_ids_D.astype(str))
-    rows_K, _ = index.search(queries_BM[0], PAPER, 30, index.rows_of(first[:30]))
+    rows_K = index.search(queries_BM[0], PAPER, 30, index.rows_of(first[:30])).rows_K
     assert len(rows_K) == 30
     assert not set(index.ids_of(rows_K)) & set(first[:30])
     everything = index.rows_of(index.ids_N.astype(str).tolist())
-    assert len(index.search(queries_BM[0], PAPER, 30, everything)[0]) == 0
+    assert len(index.search(queries_BM[0], PAPER, 30, everything).rows_K) == 0
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_excluded_items_old_and_new_stay_away(fresh):
 def test_a_filter_sees_new_values_and_never_old_ones(fresh, condition, count):
     _, index, _, _, _, queries_BM = fresh
     passing = index.passing([condition])
-    rows_K, _ = index.search(queries_BM[0], PAPER, 10_000, NOTHING, passing)
+    rows_K = index.search(queries_BM[0], PAPER, 10_000, NOTHING, passing).rows_K
     assert len(rows_K) == count
 
 
@@ -145,7 +146,7 @@ def test_of_an_index_that_only_gains_items_nothing_is_hidden(fresh):
     )
     gained = with_delta(index, gains)
     assert gained.everything.count == ITEMS
-    rows_K, _ = gained.search(base.vectors_NM[0], PAPER, ITEMS + 1, NOTHING)
+    rows_K = gained.search(base.vectors_NM[0], PAPER, ITEMS + 1, NOTHING).rows_K
     assert len(rows_K) == ITEMS + 1
 
 

@@ -39,7 +39,9 @@ def test_recall_reaches_what_the_builder_promised(inverted):
         queries_BM = scale_query(users_BM, weights_S, snapshot.segments)
         expected_BK, _ = exact_top_k(queries_BM, snapshot.index.vectors_NM, 50)
         found = [
-            np.isin(expected_K, snapshot.index.search(query_M, weights_S, 50, NOTHING)[0]).mean()
+            np.isin(
+                expected_K, snapshot.index.search(query_M, weights_S, 50, NOTHING).rows_K
+            ).mean()
             for query_M, expected_K in zip(queries_BM, expected_BK, strict=True)
         ]
         assert np.mean(found) > 0.87
@@ -60,8 +62,9 @@ def test_an_index_that_finds_less_than_it_promised_fails_its_golden_queries(inve
 def test_a_list_is_full_ordered_and_free_of_excluded_items(inverted, k):
     snapshot, _, users_BM = inverted
     for query_M in scale_query(users_BM[:5], PAPER, snapshot.segments):
-        best_K, _ = snapshot.index.search(query_M, PAPER, 200, NOTHING)
-        rows_K, scores_K = snapshot.index.search(query_M, PAPER, k, best_K)
+        best_K = snapshot.index.search(query_M, PAPER, 200, NOTHING).rows_K
+        found = snapshot.index.search(query_M, PAPER, k, best_K)
+        rows_K, scores_K = found.rows_K, found.scores_K
         assert len(set(rows_K.tolist())) == k
         assert (np.diff(scores_K) <= 0).all()
         assert not np.isin(rows_K, best_K).any()
@@ -69,23 +72,23 @@ def test_a_list_is_full_ordered_and_free_of_excluded_items(inverted, k):
 
 def test_every_item_can_be_asked_for(inverted):
     snapshot, _, users_BM = inverted
-    rows_K, _ = snapshot.index.search(users_BM[0], PAPER, 10_000, np.arange(5))
+    rows_K = snapshot.index.search(users_BM[0], PAPER, 10_000, np.arange(5)).rows_K
     assert sorted(rows_K.tolist()) == list(range(5, 4000))
 
 
 def test_a_list_that_comes_back_short_is_searched_for_in_more_cells(inverted):
     snapshot, _, users_BM = inverted
-    rows_K, _ = snapshot.index.search(users_BM[0], PAPER, 10, np.arange(3990))
+    rows_K = snapshot.index.search(users_BM[0], PAPER, 10, np.arange(3990)).rows_K
     assert sorted(rows_K.tolist()) == list(range(3990, 4000))
 
 
 def test_exclusions_alone_do_not_make_the_search_visit_every_cell(inverted):
-    snapshot, _, _ = inverted
-    longest = snapshot.index.effort.k[-1]
-    first = next(snapshot.index._efforts(PAPER, longest, longest + 900))
-    assert first.nprobe == snapshot.index.effort.lookup(PAPER, longest)
-    beyond = next(snapshot.index._efforts(PAPER, longest + 1, longest + 1))
-    assert beyond.nprobe == snapshot.index.effort.cells
+    snapshot, _, users_BM = inverted
+    effort = snapshot.index.effort
+    longest = effort.k[-1]
+    excluding = next(snapshot.index._efforts(PAPER, longest, longest + 900))
+    assert excluding == effort.lookup(PAPER, longest)
+    assert snapshot.index.search(users_BM[0], PAPER, longest + 1, NOTHING).cells == effort.cells
 
 
 def test_ids_are_found_by_look_up_and_unknown_ones_left_out(inverted):
