@@ -85,8 +85,12 @@ def check_parity(
     path: Path,
     dim: int,
 ) -> float:
-    """The largest absolute difference between torch and ONNX. Raises ExportError above 1e-5."""
-    exported, worst = OnnxTower(path, features, dim), 0.0
+    """The largest absolute difference between torch and ONNX.
+
+    Raises ExportError above 1e-5, or above 1e-5 of the largest entry where that is more than 1:
+    float32 holds a share of a number, not a distance from it.
+    """
+    exported, errors, largest = OnnxTower(path, features, dim), [0.0], 1.0
     for rows in PARITY_BATCHES:
         random = random_inputs(features, schema, rows, seed=rows)
         count = len(next(iter(real.values())))
@@ -95,10 +99,12 @@ def check_parity(
             with torch.no_grad():
                 expected_BM = torch.cat(tower(inputs), dim=1).numpy()
             found_BM = exported.embed({name: array.numpy() for name, array in inputs.items()})
-            worst = max(worst, float(np.abs(expected_BM - found_BM).max()))
-    if not worst <= TOLERANCE:
+            errors.append(float(np.abs(expected_BM - found_BM).max()))
+            largest = max(largest, float(np.abs(expected_BM).max()))
+    worst = float(np.max(errors))  # NaN, if one of them is
+    if not worst <= TOLERANCE * largest:
         raise ExportError(
-            f"{path.name}: differs from torch by {worst:.2e}, more than {TOLERANCE}; "
+            f"{path.name}: differs from torch by {worst:.2e}, more than {TOLERANCE * largest:.0e}; "
             "float32 cannot do better with inputs in the hundreds: scale vectors to lengths near 1"
         )
     return worst

@@ -53,6 +53,8 @@ def run_all(runs: Sequence[Run], jobs: int, title: str) -> None:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(jobs, context, initializer=_quiet) as pool:
             for future in as_completed([pool.submit(_make, run) for run in wave]):
+                if future.exception():
+                    pool.shutdown(cancel_futures=True)  # what was begun is finished and kept
                 name = future.result()
                 made += 1
                 bar.update()
@@ -71,5 +73,10 @@ def _quiet() -> None:
 
 
 def _make(run: Run) -> str:
-    run_variant(run.log, run.work, run.variant, run.seed, run.settings)
-    return f"{run.variant.name}, seed {run.seed}"
+    name = f"{run.variant.name}, seed {run.seed}"
+    try:
+        run_variant(run.log, run.work, run.variant, run.seed, run.settings)
+    except Exception as error:
+        error.add_note(f"in the run {name}, on {run.log}")
+        raise
+    return name

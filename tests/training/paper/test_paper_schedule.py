@@ -1,0 +1,28 @@
+"""Many runs: each once, in processes of their own; one that fails stops the rest."""
+
+import pytest
+from support.judged import found
+
+from training.errors import ConfigError
+from training.paper.run import judged_file, save_found
+from training.paper.schedule import Run, run_all
+from training.paper.study import Variant
+
+STAGES = ("exposure", "click", "conversion")
+
+
+def run_of(tmp_path, name, settings=()):
+    return Run(tmp_path / "log", tmp_path, Variant(name), 0, settings)
+
+
+def test_what_has_been_judged_is_not_run_again(tmp_path):
+    run = run_of(tmp_path, "csmf")
+    save_found(judged_file(tmp_path, run.variant, 0), found(run.variant, STAGES, 0.5))
+    run_all([run], 1, "nothing to do")  # there is no log to run it on
+
+
+def test_a_run_that_fails_ends_the_study_by_name(tmp_path):
+    runs = [run_of(tmp_path, f"run {n}", ("no.such=1",)) for n in range(30)]
+    with pytest.raises(ConfigError, match="no such setting") as failed:
+        run_all(runs, 1, "doomed")
+    assert f"in the run run 0, seed 0, on {tmp_path / 'log'}" in failed.value.__notes__
