@@ -79,6 +79,21 @@ def test_a_scrape_shows_all_workers_and_forgets_one_that_was_killed(serve):
     assert second in worker_ids(service)
 
 
+def test_a_worker_that_dies_while_its_health_is_asked_for_is_replaced_at_once(serve):
+    """Stopped, it cannot answer the supervisor, who waits for it: then it is killed."""
+    service = serve("--workers", "2")
+    wait_for_workers(service, 2)
+    first, second = worker_ids(service)
+    os.kill(first, signal.SIGSTOP)
+    time.sleep(2)  # the supervisor asks every half second
+    os.kill(first, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while len(worker_ids(service)) < 3:
+        assert time.monotonic() < deadline, "its place stayed empty"
+        time.sleep(0.1)
+    assert second in worker_ids(service)
+
+
 def worker_ids(service):
     """Process ids of all workers that ever served."""
     started = re.findall(r"\[(\d+)\] service\.app: serving", service.log.read_text())
