@@ -21,7 +21,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service.access.ring import open_ring
-from service.api import health, retrieve, score, weights
+from service.api import batch, health, retrieve, score, weights
 from service.api.auth import AskForKey, RefusePages, document_keys
 from service.api.errors import install_handlers
 from service.api.middleware import CloseWhenDraining, LimitBody, MeasureRetrieval
@@ -71,7 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(MeasureRetrieval, telemetry=telemetry)
     app.add_middleware(CloseWhenDraining, drain=drain)
     install_handlers(app)
-    for api in (retrieve, score, weights, health):
+    for api in (retrieve, batch, score, weights, health):
         app.include_router(api.router)
     if ring:
         document_keys(app)

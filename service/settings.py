@@ -92,6 +92,7 @@ class Settings(BaseSettings):
         False, description="Serve a scenario that has no weights with those of `default`, not 404."
     )
     max_k: int = Field(1000, ge=1, description="Largest k of a request.")
+    max_batch: int = Field(32, ge=1, description="Most users of one batch of lists.")
     max_candidates: int = Field(1000, ge=1, description="Most items a request may have scored.")
     max_sequence: int = Field(
         1000, ge=1, description="Longest list a request may give for a sequence feature."

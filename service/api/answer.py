@@ -15,7 +15,9 @@ from typing import Any
 import orjson
 from fastapi import Response
 
+from bundle.features import FeatureError
 from bundle.weights import ObjectiveWeights
+from service.api.errors import ApiError
 from service.api.schemas import ErrorBody, Listed, Weighted
 from service.parts import Parts
 from service.retrieval.filters import Condition
@@ -55,6 +57,12 @@ def query_for(body: Listed, user: Mapping[str, object], weights: InForce) -> Que
     """The list that the body wants, for a user."""
     conditions = [Condition(**dict(condition)) for condition in body.filter]
     return Query(user, weights.weights, body.k, body.exclude, body.objective_scores, conditions)
+
+
+def wrong_feature(error: FeatureError, place: int) -> ApiError:
+    """The refusal of one user out of several."""
+    field = f"users.{place}.{error.feature}"
+    return ApiError(422, "invalid_value", field, error.value, error.expected)
 
 
 def columns(found: ItemColumns, weights: InForce) -> dict[str, object]:

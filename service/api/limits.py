@@ -6,7 +6,7 @@ from costing as much as a thousand. Each check raises ApiError for the first thi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from service.api.errors import ApiError
 from service.api.schemas import Listed
@@ -36,6 +36,15 @@ def check_ids(field: str, item_ids: list[str], most: int, settings: Settings) ->
     """A list of item ids. Often long, and all texts: only the longest is looked at."""
     _check_length(field, len(item_ids), most)
     _check_texts(field, [max(item_ids, key=len, default="")], settings)
+
+
+def check_users(
+    users: Sequence[Mapping[str, object]], snapshot: Snapshot, settings: Settings
+) -> None:
+    """Users of a batch."""
+    _check_length("users", len(users), settings.max_batch)
+    for place, user in enumerate(users):
+        check_user(f"users.{place}", user, snapshot, settings)
 
 
 def check_user(

@@ -17,7 +17,7 @@ from service.api import head
 from service.load.drain import Drain
 from service.watch.telemetry import Telemetry
 
-MEASURED = {"/retrieve", "/score"}
+MEASURED = {"/retrieve", "/retrieve/batch", "/score"}
 NO_SCENARIO = "-"  # requests refused before their scenario was known
 
 

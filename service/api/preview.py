@@ -18,8 +18,7 @@ from fastapi import APIRouter, Depends
 
 from bundle.features import FeatureError
 from bundle.weights import ObjectiveWeights
-from service.api.answer import REFUSALS
-from service.api.errors import ApiError
+from service.api.answer import REFUSALS, wrong_feature
 from service.api.limits import check_k, check_user
 from service.api.weights_schemas import (
     MAX_SAMPLE,
@@ -84,8 +83,7 @@ async def _compare(
     try:
         return await parts.pool.run(lambda _: compare(snapshot, user, weights, k))
     except FeatureError as error:
-        field = f"users.{number}.{error.feature}"
-        raise ApiError(422, "invalid_value", field, error.value, error.expected) from None
+        raise wrong_feature(error, number) from None
 
 
 def _shown(comparison: Comparison) -> PreviewOfUser:

@@ -99,6 +99,14 @@ class RetrieveRequest(Listed):
     explain: bool = Field(False, description="Also say how the list came about.")
 
 
+class BatchRequest(Listed):
+    """Who ask, under which scenario, and for how many items each."""
+
+    model_config = with_example(scenario="default", users=[EXAMPLE_USER, {}], k=10)
+
+    users: list[User] = Field(min_length=1, description="At most the service's max_batch.")
+
+
 class ScoreRequest(Weighted):
     """For whom, under which scenario, and which items."""
 
@@ -191,6 +199,12 @@ class RetrieveResponse(Columns, MadeBy):
     """Columns, best item first."""
 
     explanation: Explanation | None = Field(None, description="Absent unless asked for.")
+
+
+class BatchResponse(MadeBy):
+    """A list for each user, in the order of the users."""
+
+    results: list[Columns]
 
 
 class ScoreResponse(Columns, MadeBy):

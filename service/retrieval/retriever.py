@@ -55,8 +55,16 @@ class Retrieved(ItemColumns):
 
 def retrieve(snapshot: Snapshot, query: Query) -> Retrieved:
     """The k best items for a query. Raises FeatureError or FilterError for a wrong value."""
-    (user,) = embed(snapshot, [query.user])
-    return _search(snapshot, query, user)
+    return retrieve_all(snapshot, [query])[0]
+
+
+def retrieve_all(snapshot: Snapshot, queries: Sequence[Query]) -> list[Retrieved]:
+    """The lists of several queries: one call of the tower, then one search each.
+
+    Raises as `retrieve` does; the row of a FeatureError is the query's place.
+    """
+    users = embed(snapshot, [query.user for query in queries])
+    return [_search(snapshot, *pair) for pair in zip(queries, users, strict=True)]
 
 
 def _search(snapshot: Snapshot, query: Query, user: User) -> Retrieved:

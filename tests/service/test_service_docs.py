@@ -95,6 +95,7 @@ def test_every_command_in_the_runbook_parses():
     "model",
     [
         schemas.RetrieveRequest,
+        schemas.BatchRequest,
         schemas.ScoreRequest,
         weights_schemas.SetWeights,
         weights_schemas.RollBack,

@@ -49,6 +49,7 @@ def bearer(key):
         ("GET", "/openapi.json", None, OPEN),
         ("GET", "/metrics", None, ANY),
         ("POST", "/retrieve", QUERY, ANY),
+        ("POST", "/retrieve/batch", {"users": [{}]}, ANY),
         ("POST", "/score", {"user": {}, "item_ids": []}, ANY),
         ("GET", "/scenarios", None, ["operate", "admin"]),
         ("GET", "/scenarios/default/weights", None, ["operate", "admin"]),

@@ -175,27 +175,33 @@ conditions = st.fixed_dictionaries(
     {"attribute": st.sampled_from(["brand", "price", "in_stock"]) | values},
     optional=dict.fromkeys(["equals", "in", "not_in", "min", "max"], values),
 )
-bodies = st.fixed_dictionaries(
-    {},
-    optional={
-        "user": st.fixed_dictionaries(
-            {}, optional=dict.fromkeys(["user_id", "hour", "recent_items", "age", "x"], values)
-        )
-        | values,
-        "k": st.integers(-5, 1005) | values,
-        "exclude": st.lists(st.text(max_size=12), max_size=3) | values,
-        "filter": st.lists(conditions | values, max_size=3) | values,
-        "scenario": st.just("default") | values,
-        "weights": st.fixed_dictionaries(dict.fromkeys(["k_d", "k_o", "k_r"], values)) | values,
-        "objective_scores": st.booleans() | values,
-    },
+users = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(["user_id", "hour", "recent_items", "age", "x"], values)
 )
+weighted = {
+    "scenario": st.just("default") | values,
+    "weights": st.fixed_dictionaries(dict.fromkeys(["k_d", "k_o", "k_r"], values)) | values,
+    "objective_scores": st.booleans() | values,
+}
+listed = weighted | {
+    "k": st.integers(-5, 1005) | values,
+    "exclude": st.lists(st.text(max_size=12), max_size=3) | values,
+    "filter": st.lists(conditions | values, max_size=3) | values,
+}
+item_ids = st.lists(st.text(max_size=12) | st.just("i0000001"), max_size=3)
+bodies = {
+    "/retrieve": {"user": users | values, "explain": st.booleans() | values, **listed},
+    "/retrieve/batch": {"users": st.lists(users | values, max_size=3) | values, **listed},
+    "/score": {"user": users | values, "item_ids": item_ids | values, **weighted},
+}
 
 
+@pytest.mark.parametrize("path", bodies)
 @settings(max_examples=150, deadline=None)
-@given(body=bodies | values)
-def test_no_json_whatever_makes_the_service_fail(reader, body):
-    response = reader.post("/retrieve", content=json.dumps(body), headers=JSON)
+@given(data=st.data())
+def test_no_json_whatever_makes_the_service_fail(reader, path, data):
+    body = data.draw(st.fixed_dictionaries({}, optional=bodies[path]) | values)
+    response = reader.post(path, content=json.dumps(body), headers=JSON)
     answer = response.json()
     assert response.status_code in (200, 404, 422)
     assert ("error" in answer) == (response.status_code != 200)
