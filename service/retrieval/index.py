@@ -17,7 +17,7 @@ Dimension letters: M vector dims, N items, K retrieved, S stages, X excluded, P 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import faiss
@@ -89,13 +89,8 @@ class ItemIndex:
             kept_K = np.flatnonzero(keep_K)[:wanted]
             if len(kept_K) == wanted:
                 break
-        return replace(
-            found,
-            rows_K=found.rows_K[kept_K],
-            scores_K=found.scores_K[kept_K],
-            attempts=attempts,
-            candidates=candidates,
-        )
+        rows_K, scores_K = found.rows_K[kept_K], found.scores_K[kept_K]
+        return Found(rows_K, scores_K, found.strategy, found.cells, attempts, candidates)
 
     def passing(self, conditions: Sequence[Condition]) -> Passing | None:
         """The rows that meet all conditions; None without any. Raises FilterError."""
