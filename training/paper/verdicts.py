@@ -10,8 +10,8 @@ Decisions
   noise otherwise. A goal of several parts holds if every part does, so nothing needs correcting for
   the number of tests; one part that fails is enough to fail it.
 - Weights and the best-tuned union are chosen on validation, by means over seeds: the union by the
-  largest product of both recalls, as all settings are; the weights by the smaller relative gain over
-  it, since they are to be ahead on both.
+  largest product of both recalls, as all settings are; the weights by the smaller relative gain
+  over it, since they are to be ahead on both.
 
 Dimension letters: L lists, S seeds; 2 are the last two objectives.
 """
