@@ -161,7 +161,7 @@ def _listening(settings: Settings) -> Iterator[None]:
 
 def _serve(settings: Settings) -> None:
     from service.api.head import BoundedProtocol  # noqa: PLC0415  (as above)
-    from service.load.workers import hear_of_deaths  # noqa: PLC0415
+    from service.load.workers import hear_of_deaths  # noqa: PLC0415  (as above)
 
     hear_of_deaths()
     uvicorn.run(

@@ -64,8 +64,8 @@ def thresholds(options: argparse.Namespace) -> list[Threshold]:
 def run(options: argparse.Namespace, work: Path) -> dict[str, float]:
     """Kill; the figures."""
     from index_builder.cli import main  # noqa: PLC0415  loaded before any fork
-    from index_builder.delta import apply_changes  # noqa: F401, PLC0415
-    from tests.support.release import make_release  # noqa: PLC0415
+    from index_builder.delta import apply_changes  # noqa: F401, PLC0415  what main loads late
+    from tests.support.release import make_release  # noqa: PLC0415  only this experiment needs it
 
     release = make_release(work, items=options.items)
     moments = random.Random(options.seed)
