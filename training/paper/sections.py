@@ -95,9 +95,9 @@ def goals(shown: Shown) -> str:
 
     said = (
         "CSMF by the preset `taught`, 64 dimensions, one search. (1) Its front holds more than "
-        "that of every rival, than all lists of retrained models pooled, than two fine-tuned models "
-        "joined to 128 dimensions. (2) At some weights, chosen on validation, its fused list is "
-        "ahead of the best-tuned youtubednn-mix on both objectives. (3) Its list for each "
+        "that of every rival, than all lists of retrained models pooled, than two fine-tuned "
+        "models joined to 128 dimensions. (2) At some weights, chosen on validation, its fused "
+        "list is ahead of the best-tuned youtubednn-mix on both objectives. (3) Its list for each "
         "objective is within 2 % of the model fine-tuned for that objective."
     )
     outcomes: list[Row] = [
