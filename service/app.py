@@ -15,7 +15,12 @@ import multiprocessing
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -25,6 +30,8 @@ from service.api import batch, health, retrieve, score, weights
 from service.api.auth import AskForKey, RefusePages, document_keys
 from service.api.errors import install_handlers
 from service.api.middleware import CloseWhenDraining, LimitBody, MeasureRetrieval
+from service.api.request_id import IdentifyRequest
+from service.features.store import FeatureStore
 from service.load.drain import Drain, leave_with_parent
 from service.load.pool import ComputePool
 from service.parts import Parts
@@ -43,7 +50,8 @@ log = logging.getLogger(__name__)
 RESTART_S = 1.0  # between attempts of a worker to start
 
 DESCRIPTION = """Retrieves items for a user by one search whose objective weights operators change
-while it serves. Every refusal has the body `{"error": {code, field, value, expected, message}}`."""
+while it serves. Every refusal has the body `{"error": {code, field, value, expected, message,
+request_id}}`."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -70,6 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(RefusePages)
     app.add_middleware(MeasureRetrieval, telemetry=telemetry)
     app.add_middleware(CloseWhenDraining, drain=drain)
+    app.add_middleware(IdentifyRequest, access_log=settings.access_log)
     install_handlers(app)
     for api in (retrieve, batch, score, weights, health):
         app.include_router(api.router)
@@ -82,6 +91,13 @@ def open_store(settings: Settings) -> WeightsStore:
     """Redis if a URL is set, else a local file. Raises StoreUnavailableError for the latter."""
     url = settings.redis_url.get_secret_value()
     return RedisStore(url) if url else EmbeddedStore(settings.state_dir / "weights.sqlite3")
+
+
+def open_features(settings: Settings, telemetry: Telemetry) -> FeatureStore | None:
+    """The feature store, if one is set. Raises FeaturesUrlError."""
+    if not settings.features_url.get_secret_value():
+        return None
+    return FeatureStore(settings, telemetry)
 
 
 def open_holder(settings: Settings, on_change: Listener = ignore) -> SnapshotHolder:
@@ -103,7 +119,7 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         leave_with_parent()
-        with ExitStack() as stack:
+        async with AsyncExitStack() as stack:
             with _ending_alone():
                 app.state.parts = _put_together(settings, telemetry, drain, stack)
             drain.take_sigterm(settings.drain_delay_s)
@@ -126,7 +142,7 @@ def _ending_alone() -> Iterator[None]:
 
 
 def _put_together(
-    settings: Settings, telemetry: Telemetry, drain: Drain, stack: ExitStack
+    settings: Settings, telemetry: Telemetry, drain: Drain, stack: AsyncExitStack
 ) -> Parts:
     holder = open_holder(settings, telemetry.observe_snapshot)
     store = open_store(settings)
@@ -139,12 +155,15 @@ def _put_together(
     )
     pool = ComputePool(settings.compute_threads, settings.max_in_flight, telemetry)
     stack.callback(pool.close)
+    features = open_features(settings, telemetry)
+    if features:
+        stack.push_async_callback(features.close)
     board.start()
     stack.callback(board.stop)
     holder.start()
     stack.callback(holder.stop)
     log.info("serving %s with %s scenarios", holder.snapshot.name, len(board.records))
-    return Parts(settings, telemetry, holder, store, board, pool, drain)
+    return Parts(settings, telemetry, holder, store, board, pool, drain, features)
 
 
 class _OnRefresh:

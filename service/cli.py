@@ -23,7 +23,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import uvicorn
 
@@ -35,6 +34,7 @@ from service.settings import (
     unknown_variables,
     variable,
 )
+from service.watch.logs import log_config
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = read_settings()
     except SettingsError as error:
         return _refuse(str(error))
-    logging.config.dictConfig(log_config(settings.log_level))
+    logging.config.dictConfig(log_config(settings.log_level, settings.log_format))
     for name in unknown_variables(os.environ):
         log.warning("%s is no setting and is ignored; see csmf-serve --list-settings", name)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again once drained
@@ -72,19 +72,6 @@ def settings_table() -> str:
     return "\n".join(
         f"{name:{widths[0]}}  {default:{widths[1]}}  {doc}" for name, default, doc in rows
     )
-
-
-def log_config(level: str) -> dict[str, Any]:
-    """One line per event on stderr, for our loggers and uvicorn's alike."""
-    line = "%(asctime)s %(levelname)s [%(process)d] %(name)s: %(message)s"
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"line": {"format": line}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-        "root": {"handlers": ["stderr"], "level": level.upper()},
-        "loggers": {"faiss.loader": {"level": "WARNING"}},  # it reports each processor variant
-    }
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -110,17 +97,21 @@ def _problem(settings: Settings) -> str | None:
     from bundle.store import read_current  # noqa: PLC0415
     from service.access.keys import KeysError  # noqa: PLC0415
     from service.access.ring import open_ring  # noqa: PLC0415
-    from service.app import open_holder, open_store  # noqa: PLC0415
+    from service.app import open_features, open_holder, open_store  # noqa: PLC0415
+    from service.features.store import FeaturesUrlError  # noqa: PLC0415
     from service.snapshots.bounds import SizeError  # noqa: PLC0415
     from service.snapshots.golden import GoldenCheckError  # noqa: PLC0415
+    from service.watch.telemetry import Telemetry  # noqa: PLC0415
     from service.weights.store import StoreUnavailableError  # noqa: PLC0415
 
-    refused = (BundleError, SizeError, GoldenCheckError, StoreUnavailableError, KeysError)
+    unusable = (StoreUnavailableError, FeaturesUrlError, KeysError)
+    refused = (BundleError, SizeError, GoldenCheckError, *unusable)
     try:
         open_ring(settings)
         _check_tls(settings)
         with _listening(settings):
             open_store(settings).close()
+            open_features(settings, Telemetry())
             if not settings.pin:
                 read_current(settings.releases)  # SPEC rule C1
             open_holder(settings)
@@ -177,7 +168,7 @@ def _serve(settings: Settings) -> None:
         ssl_keyfile=settings.tls_key or None,
         access_log=False,
         server_header=False,
-        log_config=log_config(settings.log_level),
+        log_config=log_config(settings.log_level, settings.log_format),
         log_level=settings.log_level,
         timeout_graceful_shutdown=settings.drain_s,
         timeout_worker_healthcheck=60,  # reading a large vocabulary may hold a worker for seconds

@@ -64,6 +64,18 @@ class Settings(BaseSettings):
         description="Redis that keeps the weights, as redis://host:6379/0; empty means a local "
         "file, shared by the workers of this machine.",
     )
+    features_url: SecretStr = Field(
+        SecretStr(""),
+        description="Redis that keeps users' features and seen items; empty: requests bring all.",
+    )
+    features_timeout_ms: float = Field(
+        5.0,
+        gt=0,
+        description="Milliseconds to wait for it; then a request goes on with what it brought.",
+    )
+    max_seen: int = Field(
+        200, ge=0, description="Newest seen items of a user that exclude_seen leaves out."
+    )
     state_dir: Path = Field(
         Path("state"),
         description="Local folder for the weights file and the last known weights and pair; keep "
@@ -117,6 +129,10 @@ class Settings(BaseSettings):
         pattern="^(debug|info|warning|error)$",
         description="Least severe log line: debug, info, warning or error.",
     )
+    log_format: str = Field(
+        "text", pattern="^(text|json)$", description="Form of the log lines: text or json."
+    )
+    access_log: bool = Field(False, description="Write a log line for every request.")
 
     @property
     def compute_threads(self) -> int:

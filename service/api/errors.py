@@ -1,4 +1,4 @@
-"""Every 4xx and 5xx has one body: {"error": {code, field, value, expected, message}}.
+"""Every 4xx and 5xx has one body: {"error": {code, field, value, expected, message, request_id}}.
 
 Decisions
 - Domain errors know nothing of HTTP; `_refusal` gives each its status.
@@ -23,6 +23,7 @@ from starlette.exceptions import HTTPException
 from bundle.features import FeatureError
 from bundle.weights import WeightsError
 from service.retrieval.filters import FilterError
+from service.watch.logs import REQUEST_ID
 from service.weights.changes import ChangeError, NoScheduleError
 from service.weights.record import WeightsRecord
 from service.weights.scenarios import UnknownScenarioError
@@ -63,6 +64,8 @@ class ApiError(Exception):
             "expected": expected,
             "message": f"{field}: expected {expected}, got {got}".removeprefix(": "),
         }
+        if request_id := REQUEST_ID.get():
+            detail["request_id"] = request_id
         if self.current:
             detail["current"] = self.current.model_dump(mode="json")
         headers = {"retry-after": "1"} if self.status == HTTPStatus.SERVICE_UNAVAILABLE else None
@@ -108,8 +111,14 @@ def install_handlers(app: FastAPI) -> None:
             return _refused(request, error)
         return _refusal(error).response()
 
-    for kind in (*OWN_ERRORS, RequestValidationError, HTTPException, Exception):
+    async def handle_fault(request: Request, error: Exception) -> Response:
+        response = await handle(request, error)  # sent outside of all middleware
+        response.headers["x-request-id"] = REQUEST_ID.get()
+        return response
+
+    for kind in (*OWN_ERRORS, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, handle)
+    app.add_exception_handler(Exception, handle_fault)
 
 
 OWN_ERRORS = (

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from service.features.layout import Origin
 from service.retrieval.index import Strategy
 from service.weights.record import (
     DEFAULT_SCENARIO,
@@ -29,6 +30,7 @@ Weights = Annotated[
     ),
 ]
 FilterValue = str | bool | int | float
+FeatureOrigin = Literal["request", "stored", "unreadable", "missing"]
 EXAMPLE_USER: dict[str, JsonValue] = {
     "user_id": "u00014",
     "hour": 8,
@@ -85,6 +87,9 @@ class Listed(Weighted):
 
     k: int = Field(100, ge=1, description="Items wanted; at most the service's max_k.")
     exclude: list[str] = Field([], description="Item ids that must not be returned.")
+    exclude_seen: bool = Field(
+        False, description="Also leave out the newest of what is stored as seen by the user."
+    )
     filter: list[FilterCondition] = Field(
         [], description="Return only items that meet all of these conditions."
     )
@@ -142,7 +147,24 @@ class Columns(BaseModel):
     scheduled: bool = Field(
         False, description="Whether its weights served. Absent if the scenario has no schedule."
     )
+    features: Origin | Literal["unreadable"] | None = Field(
+        None,
+        description="Where features that the request lacked came from. stored: the feature store. "
+        "inline: nobody was looked up, as there was no user_id, or nothing lacked. unknown: nothing "
+        "is stored of this user. unavailable: the store did not answer in time. unreadable: a "
+        "stored value is not what the towers read and was left out. Absent without a store.",
+    )
     unknown: Unknown | None = Field(None, description="Absent if everything was known.")
+
+
+class ListColumns(Columns):
+    """Columns of a list, best item first."""
+
+    seen_excluded: int | None = Field(
+        None,
+        description="How many seen items were left out; null if what was seen is not to be had. "
+        "Absent unless asked for.",
+    )
 
 
 class MadeBy(BaseModel):
@@ -152,7 +174,8 @@ class MadeBy(BaseModel):
     build_id: str
     catalogue_position: int = Field(description="The last change of the catalogue in this answer.")
     timings_ms: dict[str, float] = Field(
-        description="queue, encode, tower, search (or score), total."
+        description="features (with a feature store), queue, encode, tower, search (or score), "
+        "total."
     )
 
 
@@ -190,12 +213,12 @@ class Explanation(BaseModel):
 
     weights: ExplainedWeights
     search: ExplainedSearch
-    features: dict[str, Literal["request", "missing"]] = Field(
+    features: dict[str, FeatureOrigin] = Field(
         description="Where the value of each feature that the tower reads came from."
     )
 
 
-class RetrieveResponse(Columns, MadeBy):
+class RetrieveResponse(ListColumns, MadeBy):
     """Columns, best item first."""
 
     explanation: Explanation | None = Field(None, description="Absent unless asked for.")
@@ -204,7 +227,7 @@ class RetrieveResponse(Columns, MadeBy):
 class BatchResponse(MadeBy):
     """A list for each user, in the order of the users."""
 
-    results: list[Columns]
+    results: list[ListColumns]
 
 
 class ScoreResponse(Columns, MadeBy):
@@ -221,6 +244,7 @@ class ErrorDetail(BaseModel):
     value: Any
     expected: str
     message: str
+    request_id: str | None = Field(None, description="As in the header X-Request-Id.")
     current: WeightsRecord | None = Field(None, description="On a conflict: what is there.")
 
 
