@@ -184,7 +184,8 @@ Feature = Annotated[Categorical | CategorySequence | Numeric | Vector, Field(dis
 class FeatureSchema(BaseModel):
     """`features.json`: what each tower reads, in input order, and the vocabularies."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    # Entries differ: to look for equal ones would take as long as all the rest of the parsing.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, cache_strings="none")
     format: Literal["csmf-features"] = "csmf-features"
     format_version: Literal[1] = 1
     vocabularies: dict[str, list[str]] = Field(description="row i+1 of the table is entry i")

@@ -30,6 +30,9 @@ from bundle.manifest import FileEntry
 Model = TypeVar("Model", bound=BaseModel)
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 STAGING_PREFIX = ".staging-"
+FORMAT = {"format", "format_version"}
+# Wrong, unless it is part of a text, and taken by pydantic for numbers and for version 1.
+SUSPECT = re.compile(rb'NaN|Infinity|"format_version"\s*:\s*true')
 
 
 @contextmanager
@@ -105,14 +108,20 @@ def sha256(path: Path) -> str:
 
 
 def read_json(path: Path, model: type[Model]) -> tuple[Model, str]:
-    """Parse and validate a JSON file; the model and the sha256 of the very bytes parsed."""
-    content = read_bytes(path)
-    document = _parse(content, path.name)
-    _check_format(document, model, path.name)
+    """Parse and validate a JSON file; the model and the sha256 of the very bytes parsed.
+
+    A sound file is parsed once: while a large vocabulary is read, a server's other threads wait.
+    """
+    content, wrong = read_bytes(path), None
     try:
-        return model.model_validate_json(content), hashlib.sha256(content).hexdigest()
+        found = model.model_validate_json(content)
     except ValidationError as error:
-        raise _field_error(error, path.name) from None
+        wrong = error
+    if wrong or SUSPECT.search(content) or FORMAT - found.model_fields_set:
+        _check_format(_parse(content, path.name), model, path.name)
+    if wrong:
+        raise _field_error(wrong, path.name)
+    return found, hashlib.sha256(content).hexdigest()
 
 
 def read_bytes(path: Path) -> bytes:

@@ -12,7 +12,8 @@ from attacks import ATTACKS, BUILD, Attack, Target, make_sound, open_as_a_server
 
 import bundle
 from bundle import errors
-from bundle.files import staged_directory, write_atomically
+from bundle.features import FeatureSchema
+from bundle.files import read_json, staged_directory, to_json, write_atomically
 from bundle.store import publish, read_bundle, read_current, read_index, read_pair
 
 HERE = Path(__file__).parent
@@ -130,6 +131,18 @@ def test_equal_content_has_equal_identity(target):
     (target.bundle / "MODEL_CARD.md").write_text("# Changed\n")
     reseal_bundle(target)
     assert read_bundle(target.bundle).sha256 != before
+
+
+def test_a_sound_vocabulary_is_parsed_once_and_may_hold_any_text(tmp_path, monkeypatch):
+    path = tmp_path / "features.json"
+    odd = {"odd": ["NaN", "Infinity"], "plain": ["a", "b"]}
+    field = {"type": "numeric", "name": "age", "mean": 0.0, "std": 1.0}
+    schema = FeatureSchema(vocabularies=odd, user=[field], item=[field])
+    path.write_bytes(to_json(schema))
+    assert read_json(path, FeatureSchema)[0] == schema
+    path.write_bytes(to_json(schema).replace(b"NaN", b"nan").replace(b"Infinity", b"end"))
+    monkeypatch.setattr("bundle.files.json", None)  # a second parser
+    assert read_json(path, FeatureSchema)[0].vocabularies["odd"][0] == "nan"
 
 
 def test_arrays_are_mapped_not_read(target):
