@@ -97,11 +97,10 @@ def _problem(settings: Settings) -> str | None:
     from bundle.store import read_current  # noqa: PLC0415
     from service.access.keys import KeysError  # noqa: PLC0415
     from service.access.ring import open_ring  # noqa: PLC0415
-    from service.app import open_features, open_holder, open_store  # noqa: PLC0415
-    from service.features.store import FeaturesUrlError  # noqa: PLC0415
+    from service.app import open_holder, open_store  # noqa: PLC0415
+    from service.features.store import FeaturesUrlError, connections  # noqa: PLC0415
     from service.snapshots.bounds import SizeError  # noqa: PLC0415
     from service.snapshots.golden import GoldenCheckError  # noqa: PLC0415
-    from service.watch.telemetry import Telemetry  # noqa: PLC0415
     from service.weights.store import StoreUnavailableError  # noqa: PLC0415
 
     unusable = (StoreUnavailableError, FeaturesUrlError, KeysError)
@@ -111,7 +110,8 @@ def _problem(settings: Settings) -> str | None:
         _check_tls(settings)
         with _listening(settings):
             open_store(settings).close()
-            open_features(settings, Telemetry())
+            if settings.features_url.get_secret_value():
+                connections(settings)
             if not settings.pin:
                 read_current(settings.releases)  # SPEC rule C1
             open_holder(settings)

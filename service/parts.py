@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from service.features.store import FeatureStore
 from service.load.drain import Drain
 from service.load.pool import ComputePool
 from service.settings import Settings
@@ -26,6 +27,7 @@ class Parts:
     board: WeightsBoard
     pool: ComputePool
     drain: Drain
+    features: FeatureStore | None
 
 
 def parts_of(request: Request) -> Parts:

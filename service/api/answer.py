@@ -19,9 +19,11 @@ from bundle.features import FeatureError
 from bundle.weights import ObjectiveWeights
 from service.api.errors import ApiError
 from service.api.schemas import ErrorBody, Listed, Weighted
+from service.features.layout import Known
 from service.parts import Parts
 from service.retrieval.filters import Condition
 from service.retrieval.retriever import ItemColumns, Query
+from service.retrieval.users import User
 from service.snapshots.snapshot import Snapshot
 from service.weights.scenarios import InForce, in_force
 
@@ -53,10 +55,17 @@ def weights_for(
     return [InForce(each.scenario, None, given) for each in found]
 
 
-def query_for(body: Listed, user: Mapping[str, object], weights: InForce) -> Query:
-    """The list that the body wants, for a user."""
-    conditions = [Condition(**dict(condition)) for condition in body.filter]
-    return Query(user, weights.weights, body.k, body.exclude, body.objective_scores, conditions)
+def query_for(body: Listed, user: Mapping[str, object], weights: InForce, known: Known) -> Query:
+    """The list that the body wants, for a user of whom something may be known."""
+    return Query(
+        user,
+        weights.weights,
+        body.k,
+        exclude=[*body.exclude, *(known.seen or ())],
+        objective_scores=body.objective_scores,
+        filter=[Condition(**dict(condition)) for condition in body.filter],
+        stored=known.values,
+    )
 
 
 def wrong_feature(error: FeatureError, place: int) -> ApiError:
@@ -65,8 +74,8 @@ def wrong_feature(error: FeatureError, place: int) -> ApiError:
     return ApiError(422, "invalid_value", field, error.value, error.expected)
 
 
-def columns(found: ItemColumns, weights: InForce) -> dict[str, object]:
-    """A list, by whose weights, and what was unknown of its user."""
+def columns(found: ItemColumns, weights: InForce, known: Known) -> dict[str, object]:
+    """A list, by whose weights, and what was known of its user."""
     shown: dict[str, object] = {
         "item_ids": found.item_ids,
         "scores": found.scores,
@@ -80,12 +89,27 @@ def columns(found: ItemColumns, weights: InForce) -> dict[str, object]:
     if found.objective_scores is not None:
         shown["objective_scores"] = found.objective_scores
     user = found.user
+    if origin := features_of(user, known):
+        shown["features"] = origin
     if user.unknown_features or user.unknown_categories:
         shown["unknown"] = {
             "features": user.unknown_features,
             "categories": user.unknown_categories,
         }
     return shown
+
+
+def listed(body: Listed, found: ItemColumns, weights: InForce, known: Known) -> dict[str, object]:
+    """The columns of a list, and what was left out of it as seen."""
+    shown = columns(found, weights, known)
+    if body.exclude_seen:
+        shown["seen_excluded"] = None if known.seen is None else len(known.seen)
+    return shown
+
+
+def features_of(user: User, known: Known) -> str | None:
+    """Where the features came from that the request lacked; None where nothing stores any."""
+    return "unreadable" if user.unreadable else known.origin
 
 
 def made_by(snapshot: Snapshot, seconds: Mapping[str, float]) -> dict[str, object]:

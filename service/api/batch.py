@@ -19,7 +19,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from bundle.features import FeatureError
 from service.api.answer import (
     REFUSALS,
-    columns,
+    listed,
     made_by,
     query_for,
     sent,
@@ -29,6 +29,7 @@ from service.api.answer import (
 )
 from service.api.limits import check_list, check_users
 from service.api.schemas import BatchRequest, BatchResponse
+from service.features.store import LookedUp, without_store
 from service.parts import Parts, parts_of
 from service.retrieval.retriever import Retrieved, retrieve_all
 from service.snapshots.snapshot import Snapshot
@@ -50,28 +51,40 @@ async def retrieve_batch(
     weights = weights_for(body, body.users, snapshot, parts)
     request.state.scenario = weights[0].scenario
 
+    looked_up = without_store(len(body.users))
+    if parts.features:
+        read = snapshot.user_features
+        looked_up = await parts.features.of(body.users, read, seen=body.exclude_seen)
+
     def answer(queued: float) -> bytes:
-        return _answer(body, snapshot, weights, queued, parts)
+        return _answer(body, snapshot, weights, looked_up, queued, parts)
 
     return sent(await parts.pool.run(answer))
 
 
 def _answer(
-    body: BatchRequest, snapshot: Snapshot, weights: Sequence[InForce], queued: float, parts: Parts
+    body: BatchRequest,
+    snapshot: Snapshot,
+    weights: Sequence[InForce],
+    looked_up: LookedUp,
+    queued: float,
+    parts: Parts,
 ) -> bytes:
     """Runs in the compute pool."""
     began = time.perf_counter()
-    queries = [query_for(body, *pair) for pair in zip(body.users, weights, strict=True)]
+    asked = zip(body.users, weights, looked_up.users, strict=True)
+    queries = [query_for(body, *each) for each in asked]
     try:
         lists = retrieve_all(snapshot, queries)
     except FeatureError as error:
         raise wrong_feature(error, error.row) from None
-    for found, used in zip(lists, weights, strict=True):
-        parts.telemetry.observe_unknown(found.user)
+    results = []
+    for found, used, known in zip(lists, weights, looked_up.users, strict=True):
+        parts.telemetry.observe_user(found.user, known.origin)
         parts.telemetry.lists.labels(used.scenario, used.whose).inc()
-    results = [columns(*pair) for pair in zip(lists, weights, strict=True)]
-    total = queued + time.perf_counter() - began
-    seconds = {"queue": queued, **_added(lists), "total": total}
+        results.append(listed(body, found, used, known))
+    total = sum(looked_up.seconds.values()) + queued + time.perf_counter() - began
+    seconds = {**looked_up.seconds, "queue": queued, **_added(lists), "total": total}
     return written({"results": results, **made_by(snapshot, seconds)})
 
 

@@ -5,7 +5,12 @@ Nothing is computed twice but what a look at tables costs, and nothing at all un
 
 from __future__ import annotations
 
-from service.api.schemas import ExplainedSearch, ExplainedWeights, Explanation
+from service.api.schemas import (
+    ExplainedSearch,
+    ExplainedWeights,
+    Explanation,
+    FeatureOrigin,
+)
 from service.retrieval.retriever import Query, Retrieved
 from service.snapshots.snapshot import Snapshot
 from service.weights.scenarios import InForce, scales
@@ -14,7 +19,6 @@ from service.weights.scenarios import InForce, scales
 def explain(snapshot: Snapshot, query: Query, weights: InForce, found: Retrieved) -> Explanation:
     """What the list of a query was made from."""
     search, effort = found.search, snapshot.index.effort
-    given = {name for name, value in query.user.items() if value is not None}
     return Explanation(
         weights=ExplainedWeights(
             origin="bundle" if weights.version == 0 else weights.whose,
@@ -31,11 +35,16 @@ def explain(snapshot: Snapshot, query: Query, weights: InForce, found: Retrieved
             delta_items=snapshot.index.beside,
             recall=_recall(snapshot, query, found),
         ),
-        features={
-            name: "request" if name in given else "missing"
-            for name in sorted(snapshot.user_features)
-        },
+        features={name: _origin(name, query, found) for name in sorted(snapshot.user_features)},
     )
+
+
+def _origin(feature: str, query: Query, found: Retrieved) -> FeatureOrigin:
+    if query.user.get(feature) is not None:
+        return "request"
+    if feature in found.user.unreadable:
+        return "unreadable"
+    return "missing" if query.stored.get(feature) is None else "stored"
 
 
 def _recall(snapshot: Snapshot, query: Query, found: Retrieved) -> float:

@@ -17,6 +17,9 @@ from service.snapshots.snapshot import Snapshot
 def check_list(body: Listed, settings: Settings) -> None:
     """The list wanted: k, what is excluded, the filter."""
     check_k(body.k, settings)
+    if body.exclude_seen and not settings.features_url.get_secret_value():
+        expected = "false, as this service keeps no seen items (CSMF_FEATURES_URL)"
+        raise ApiError(422, "invalid_value", "exclude_seen", value=True, expected=expected)
     check_ids("exclude", body.exclude, settings.max_exclude, settings)
     conditions = [
         [each.equals, *(each.one_of or ()), *(each.none_of or ())] for each in body.filter

@@ -11,10 +11,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from service.api.answer import REFUSALS, columns, made_by, query_for, sent, weights_for, written
+from service.api.answer import REFUSALS, listed, made_by, query_for, sent, weights_for, written
 from service.api.explain import explain
 from service.api.limits import check_list, check_user
 from service.api.schemas import RetrieveRequest, RetrieveResponse
+from service.features.store import LookedUp, without_store
 from service.parts import Parts, parts_of
 from service.retrieval.retriever import retrieve
 from service.snapshots.snapshot import Snapshot
@@ -36,27 +37,39 @@ async def retrieve_items(
     check_list(body, parts.settings)
     check_user("user", body.user, snapshot, parts.settings)
 
+    looked_up = without_store(1)
+    if parts.features:
+        read = snapshot.user_features
+        looked_up = await parts.features.of([body.user], read, seen=body.exclude_seen)
+
     def answer(queued: float) -> bytes:
-        return _answer(body, snapshot, weights, queued, parts)
+        return _answer(body, snapshot, weights, looked_up, queued, parts)
 
     return sent(await parts.pool.run(answer))
 
 
 def _answer(
-    body: RetrieveRequest, snapshot: Snapshot, weights: InForce, queued: float, parts: Parts
+    body: RetrieveRequest,
+    snapshot: Snapshot,
+    weights: InForce,
+    looked_up: LookedUp,
+    queued: float,
+    parts: Parts,
 ) -> bytes:
     """Runs in the compute pool: search, write the columns, note what was seen."""
     began = time.perf_counter()
-    query = query_for(body, body.user, weights)
+    (known,) = looked_up.users
+    query = query_for(body, body.user, weights, known)
     found = retrieve(snapshot, query)
-    seconds = {"queue": queued, **found.seconds}
-    total = queued + time.perf_counter() - began
-    answer = {**columns(found, weights), **made_by(snapshot, {**seconds, "total": total})}
+    seconds = {**looked_up.seconds, "queue": queued, **found.seconds}
+    total = sum(looked_up.seconds.values()) + queued + time.perf_counter() - began
+    shown = listed(body, found, weights, known)
+    answer = {**shown, **made_by(snapshot, {**seconds, "total": total})}
     if body.explain:
         answer["explanation"] = explain(snapshot, query, weights, found).model_dump()
     writing = time.perf_counter()
     content = written(answer)
     parts.telemetry.observe_stages({**seconds, "respond": time.perf_counter() - writing})
-    parts.telemetry.observe_unknown(found.user)
+    parts.telemetry.observe_user(found.user, known.origin)
     parts.telemetry.lists.labels(weights.scenario, weights.whose).inc()
     return content

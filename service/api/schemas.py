@@ -150,9 +150,10 @@ class Columns(BaseModel):
     features: Origin | Literal["unreadable"] | None = Field(
         None,
         description="Where features that the request lacked came from. stored: the feature store. "
-        "inline: nobody was looked up, as there was no user_id, or nothing lacked. unknown: nothing "
-        "is stored of this user. unavailable: the store did not answer in time. unreadable: a "
-        "stored value is not what the towers read and was left out. Absent without a store.",
+        "inline: nothing was looked up, as there was no user_id or nothing was lacking. unknown: "
+        "nothing is stored of this user. unavailable: the store did not answer in time. "
+        "unreadable: a stored value is not what the towers read and was left out. Absent without "
+        "a store.",
     )
     unknown: Unknown | None = Field(None, description="Absent if everything was known.")
 

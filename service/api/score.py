@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from service.api.answer import REFUSALS, columns, made_by, sent, weights_for, written
 from service.api.limits import check_ids, check_user
 from service.api.schemas import ScoreRequest, ScoreResponse
+from service.features.store import LookedUp, without_store
 from service.parts import Parts, parts_of
 from service.retrieval.scorer import Candidates, score
 from service.snapshots.snapshot import Snapshot
@@ -28,20 +29,33 @@ async def score_items(
     request.state.scenario = weights.scenario
     check_ids("item_ids", body.item_ids, settings.max_candidates, settings)
     check_user("user", body.user, snapshot, settings)
-    asked = Candidates(body.user, weights.weights, body.item_ids, body.objective_scores)
-    return sent(
-        await parts.pool.run(lambda queued: _answer(snapshot, asked, weights, queued, parts))
-    )
+    looked_up = without_store(1)
+    if parts.features:
+        looked_up = await parts.features.of([body.user], snapshot.user_features, seen=False)
+
+    def answer(queued: float) -> bytes:
+        return _answer(body, snapshot, weights, looked_up, queued, parts)
+
+    return sent(await parts.pool.run(answer))
 
 
 def _answer(
-    snapshot: Snapshot, asked: Candidates, weights: InForce, queued: float, parts: Parts
+    body: ScoreRequest,
+    snapshot: Snapshot,
+    weights: InForce,
+    looked_up: LookedUp,
+    queued: float,
+    parts: Parts,
 ) -> bytes:
     """Runs in the compute pool."""
     began = time.perf_counter()
-    found = score(snapshot, asked)
-    parts.telemetry.observe_unknown(found.user)
-    total = queued + time.perf_counter() - began
-    seconds = {"queue": queued, **found.seconds, "total": total}
-    shown = {**columns(found, weights), "missing": found.missing, **made_by(snapshot, seconds)}
-    return written(shown)
+    (known,) = looked_up.users
+    found = score(
+        snapshot,
+        Candidates(body.user, weights.weights, body.item_ids, body.objective_scores, known.values),
+    )
+    parts.telemetry.observe_user(found.user, known.origin)
+    total = sum(looked_up.seconds.values()) + queued + time.perf_counter() - began
+    seconds = {**looked_up.seconds, "queue": queued, **found.seconds, "total": total}
+    shown = columns(found, weights, known)
+    return written({**shown, "missing": found.missing, **made_by(snapshot, seconds)})

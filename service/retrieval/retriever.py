@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from bundle.scoring import objective_scores, scale_query
 from bundle.weights import ObjectiveWeights
 from service.retrieval.filters import Condition
 from service.retrieval.index import Found
-from service.retrieval.users import User, embed
+from service.retrieval.users import RawUser, User, embed
 from service.snapshots.snapshot import Snapshot
 
 Floats = NDArray[np.float32]
@@ -25,7 +25,10 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Query:
-    """A user's raw features, the weights in force, and the list wanted."""
+    """A user's raw features, the weights in force, and the list wanted.
+
+    `stored` holds what a store adds to the features of the request.
+    """
 
     user: Mapping[str, object]
     weights: ObjectiveWeights
@@ -33,6 +36,7 @@ class Query:
     exclude: Sequence[str] = ()
     objective_scores: bool = False
     filter: Sequence[Condition] = ()
+    stored: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def retrieve_all(snapshot: Snapshot, queries: Sequence[Query]) -> list[Retrieved
 
     Raises as `retrieve` does; the row of a FeatureError is the query's place.
     """
-    users = embed(snapshot, [query.user for query in queries])
+    users = embed(snapshot, [RawUser(query.user, query.stored) for query in queries])
     return [_search(snapshot, *pair) for pair in zip(queries, users, strict=True)]
 
 

@@ -11,25 +11,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from bundle.scoring import scale_query
 from bundle.weights import ObjectiveWeights
 from service.retrieval.retriever import ItemColumns, per_stage
-from service.retrieval.users import embed
+from service.retrieval.users import RawUser, embed
 from service.snapshots.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """A user's raw features, the weights in force, and the items to score."""
+    """A user's raw features, the weights in force, and the items to score; `stored` as in Query."""
 
     user: Mapping[str, object]
     weights: ObjectiveWeights
     item_ids: Sequence[str]
     objective_scores: bool = False
+    stored: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Scored(ItemColumns):
 
 def score(snapshot: Snapshot, asked: Candidates) -> Scored:
     """The candidates' scores. Raises FeatureError for a wrong value."""
-    (user,) = embed(snapshot, [asked.user])
+    (user,) = embed(snapshot, [RawUser(asked.user, asked.stored)])
     began = time.perf_counter()
     index = snapshot.index
     rows_X = index.rows_of(asked.item_ids)

@@ -6,7 +6,7 @@ Decisions
   (an app inside another process) the values of this process are shown.
 - Files of workers that died are dropped from gauges at each scrape; their counts stay.
 - Labels are bounded: known scenarios, their variants, status codes, features of the schema,
-  published pairs.
+  published pairs, ways in which a look-up ends.
 - Every metric is listed in docs/operations.md; a test compares the two.
 """
 
@@ -63,7 +63,8 @@ class Telemetry:
         )
         self.stage_seconds = self._histogram(
             "csmf_stage_seconds",
-            "Time of one stage of a /retrieve request: queue, encode, tower, search, respond.",
+            "Time of one stage of a /retrieve request: features, queue, encode, tower, search, "
+            "respond.",
             ["stage"],
         )
         self.in_flight = self._gauge(
@@ -77,6 +78,23 @@ class Telemetry:
         self.unknown_categories = self._counter(
             "csmf_unknown_categories_total",
             "Values sent that are outside a feature's vocabulary.",
+            ["feature"],
+        )
+        self.features = self._counter(
+            "csmf_features_total",
+            "Users by where features that the request lacked came from, as in the answer's "
+            "`features`.",
+            ["features"],
+        )
+        self.features_failures = self._counter(
+            "csmf_features_failures_total",
+            "Look-ups in the feature store without an answer: late, away, refused, or skipped "
+            "after several of those.",
+            ["reason"],
+        )
+        self.features_unreadable = self._counter(
+            "csmf_features_unreadable_total",
+            "Stored values that are not what the user tower reads and were left out.",
             ["feature"],
         )
         self.refused_callers = self._counter(
@@ -140,8 +158,12 @@ class Telemetry:
         for stage, spent in seconds.items():
             self.stage_seconds.labels(stage).observe(spent)
 
-    def observe_unknown(self, user: User) -> None:
-        """What the towers could not read of one user."""
+    def observe_user(self, user: User, features: str | None) -> None:
+        """Where one user's features came from, and what the towers could not read of them."""
+        if features:
+            self.features.labels(features).inc()
+        for feature in user.unreadable:
+            self.features_unreadable.labels(feature).inc()
         if user.unknown_features:
             self.unknown_features.inc(len(user.unknown_features))
         for feature, count in user.unknown_categories.items():

@@ -1,0 +1,1 @@
+"""What is kept of users under their id: features, and the items they have seen."""
