@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Response
 
 from service.api.errors import ApiError
 from service.parts import Parts, parts_of
-from service.watch.telemetry import CONTENT_TYPE
+from service.watch import scrape
 
 router = APIRouter(tags=["operations"])
 
@@ -36,4 +36,4 @@ async def readyz(parts: Annotated[Parts, Depends(parts_of)]) -> dict[str, str]:
 @router.get("/metrics", response_class=Response)
 def metrics(parts: Annotated[Parts, Depends(parts_of)]) -> Response:
     """Prometheus metrics over all workers of this service."""
-    return Response(parts.telemetry.render(), media_type=CONTENT_TYPE)
+    return Response(scrape.render(parts.telemetry.registry), media_type=scrape.CONTENT_TYPE)

@@ -1,10 +1,7 @@
 """Metrics, right with any number of workers behind one port.
 
 Decisions
-- A scrape reaches one worker, so workers write their values to files in PROMETHEUS_MULTIPROC_DIR
-  (`csmf-serve` makes a fresh one) and whichever answers adds all of them up. Without that variable
-  (an app inside another process) the values of this process are shown.
-- Files of workers that died are dropped from gauges at each scrape; their counts stay.
+- Each worker counts for itself; scrape.py adds all of them up.
 - Labels are bounded: known scenarios, their variants, status codes, features of the schema,
   published pairs, ways in which a look-up ends.
 - Every metric is listed in docs/operations.md; a test compares the two.
@@ -12,28 +9,19 @@ Decisions
 
 from __future__ import annotations
 
-import os
-import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Literal, Protocol
+from collections.abc import Sequence
+from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from service.retrieval.users import User
 from service.snapshots.refusal import REASONS, Reason
 from service.snapshots.snapshot import Snapshot
+from service.watch.scrape import REFRESHED
 from service.weights.board import Records
 from service.weights.record import DEFAULT_SCENARIO
 
-MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-REFRESHED = "csmf_weights_refreshed_timestamp_seconds"
-AGE = "csmf_weights_age_seconds"
-AGE_HELP = "Seconds since the weights store last answered the worker it answered longest ago."
 OverLiveWorkers = Literal["livesum", "livemin", "livemax"]
 BUCKETS = (
     *(0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02),
@@ -101,6 +89,10 @@ class Telemetry:
             "csmf_refused_callers_total",
             "Requests refused for want of a known key (401) or of a role (403).",
             ["status"],
+        )
+        self.weights_put_back = self._counter(
+            "csmf_weights_put_back_total",
+            "Records of weights that the store had lost and a worker put back into it.",
         )
         self._define_state()
         self._served: tuple[str, str] | None = None  # run_id, build_id
@@ -190,16 +182,6 @@ class Telemetry:
         self.delta_items.set(snapshot.index.beside)
         self._served = served
 
-    def render(self) -> bytes:
-        """The text of a scrape, over all workers."""
-        directory = os.environ.get(MULTIPROC_DIR)
-        if not directory:
-            return generate_latest(_WithAge(self.registry))
-        _forget_dead_workers(Path(directory))
-        registry = CollectorRegistry()
-        collector = MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]  # untyped there
-        return generate_latest(_WithAge(collector))
-
     def _counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
 
@@ -211,39 +193,3 @@ class Telemetry:
     ) -> Gauge:
         """A gauge that a scrape shows as the sum, least or largest over live workers."""
         return Gauge(name, text, labels, multiprocess_mode=over, registry=self.registry)
-
-
-class _Collects(Protocol):
-    def collect(self) -> Iterable[Metric]: ...
-
-
-class _WithAge(CollectorRegistry):
-    """A source of metrics plus the age of the weights, which only the time of a scrape knows."""
-
-    def __init__(self, source: _Collects) -> None:
-        super().__init__()
-        self._source = source
-
-    def collect(self) -> Iterator[Metric]:
-        for metric in self._source.collect():
-            yield metric
-            if metric.name == REFRESHED:
-                refreshed = min(sample.value for sample in metric.samples)
-                yield GaugeMetricFamily(AGE, AGE_HELP, max(0.0, time.time() - refreshed))
-
-
-def _forget_dead_workers(directory: Path) -> None:
-    found = (re.search(r"_(\d+)\.db$", path.name) for path in directory.glob("gauge_live*.db"))
-    for pid in {int(match.group(1)) for match in found if match}:
-        if not _alive(pid):
-            mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]  # untyped there
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

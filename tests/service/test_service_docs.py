@@ -13,7 +13,8 @@ from service.api import schemas, weights_schemas
 from service.app import create_app
 from service.operators import cli as ops
 from service.settings import Settings, describe_settings, unknown_variables, variable
-from service.watch.telemetry import AGE, AGE_HELP, Telemetry
+from service.watch.scrape import AGE, AGE_HELP
+from service.watch.telemetry import Telemetry
 
 DOCS = Path(__file__).parents[2] / "docs"
 SERVICE = Path(__file__).parents[2] / "service"

@@ -50,7 +50,7 @@ def test_what_the_framework_refuses_has_an_id_too(open_client, method, path, bod
 
 
 def test_a_fault_of_the_service_has_an_id_too(client, monkeypatch):
-    monkeypatch.setattr(client.app.state.parts.telemetry, "render", lambda: 1 / 0)
+    monkeypatch.setattr("service.watch.scrape.render", lambda _: 1 / 0)
     answer = client.get("/metrics", headers=NAMED)
     assert answer.status_code == 500
     assert answer.headers.get_list("x-request-id") == [NAMED["x-request-id"]]

@@ -1,0 +1,74 @@
+"""The text of a scrape, over all workers behind one port.
+
+Decisions
+- A scrape reaches one worker, so workers write their values to files in PROMETHEUS_MULTIPROC_DIR
+  (`csmf-serve` makes a fresh one) and whichever answers adds all of them up. Without that variable
+  (an app inside another process) the values of this process are shown.
+- Files of workers that died are dropped from gauges at each scrape; their counts stay.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+REFRESHED = "csmf_weights_refreshed_timestamp_seconds"
+AGE = "csmf_weights_age_seconds"
+AGE_HELP = "Seconds since the weights store last answered the worker it answered longest ago."
+
+
+def render(own: CollectorRegistry) -> bytes:
+    """All workers' metrics, or those of this process where workers do not share them."""
+    directory = os.environ.get(MULTIPROC_DIR)
+    if not directory:
+        return generate_latest(_WithAge(own))
+    _forget_dead_workers(Path(directory))
+    registry = CollectorRegistry()
+    collector = MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]  # untyped there
+    return generate_latest(_WithAge(collector))
+
+
+class _Collects(Protocol):
+    def collect(self) -> Iterable[Metric]: ...
+
+
+class _WithAge(CollectorRegistry):
+    """A source of metrics plus the age of the weights, which only the time of a scrape knows."""
+
+    def __init__(self, source: _Collects) -> None:
+        super().__init__()
+        self._source = source
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._source.collect():
+            yield metric
+            if metric.name == REFRESHED:
+                refreshed = min(sample.value for sample in metric.samples)
+                yield GaugeMetricFamily(AGE, AGE_HELP, max(0.0, time.time() - refreshed))
+
+
+def _forget_dead_workers(directory: Path) -> None:
+    found = (re.search(r"_(\d+)\.db$", path.name) for path in directory.glob("gauge_live*.db"))
+    for pid in {int(match.group(1)) for match in found if match}:
+        if not _alive(pid):
+            mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]  # untyped there
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
