@@ -38,6 +38,7 @@ from service.parts import Parts
 from service.settings import Settings, read_settings
 from service.snapshots.bounds import SizeBounds
 from service.snapshots.releases import Listener, SnapshotHolder, ignore
+from service.watch.sampling import Sampling
 from service.watch.telemetry import Telemetry
 from service.weights.board import Records, WeightsBoard
 from service.weights.embedded import EmbeddedStore
@@ -152,6 +153,7 @@ def _put_together(
         settings.state_dir / "last-known-weights.json",
         poll_s=settings.weights_poll_s,
         on_refresh=_OnRefresh(telemetry, holder),
+        on_put_back=telemetry.weights_put_back.inc,
     )
     pool = ComputePool(settings.compute_threads, settings.max_in_flight, telemetry)
     stack.callback(pool.close)
@@ -162,8 +164,11 @@ def _put_together(
     stack.callback(board.stop)
     holder.start()
     stack.callback(holder.stop)
+    sampling = Sampling(settings.recall_sample, telemetry)
+    sampling.start()
+    stack.callback(sampling.stop)
     log.info("serving %s with %s scenarios", holder.snapshot.name, len(board.records))
-    return Parts(settings, telemetry, holder, store, board, pool, drain, features)
+    return Parts(settings, telemetry, holder, store, board, pool, drain, features, sampling)
 
 
 class _OnRefresh:

@@ -92,7 +92,7 @@ def post_rollback(name: ScenarioName, body: RollBack, parts: UsedParts) -> Weigh
         for weights in record.all_weights():
             _checked(weights, parts)
 
-    change = _signed(name, body)
+    change = _signed(name, body, parts.board.records.get(name))
     return _changed(changes.roll_back(parts.store, change, body.to_version, check=check), parts)
 
 

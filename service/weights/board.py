@@ -7,9 +7,10 @@ Decisions
   signal is lost. A writer refreshes its own board before it answers, so it reads its own write.
 - When the store is away, what is on the board stays in force; each refresh also saves it to a local
   file, so that a restart without the store begins with the last known good.
-- No operation removes a scenario. One that vanished from the store (a Redis that came back empty)
-  therefore stays in force as last known, with a warning, until someone sets it again; so do all
-  workers alike, those that were restarted too.
+- No operation removes a scenario or goes back to an older version. Where the store does (a Redis
+  that came back empty, a replica that lagged and took over), it lost something: what is known stays
+  in force and is put back into the store, so that a worker that knows nothing finds it there. Of
+  two records with one version the store's is right.
 """
 
 from __future__ import annotations
@@ -47,13 +48,14 @@ class WeightsBoard:
         *,
         poll_s: float,
         on_refresh: Observer = lambda _: None,
+        on_put_back: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._fallback, self._poll_s = store, fallback, poll_s
-        self._on_refresh = on_refresh
+        self._on_refresh, self._on_put_back = on_refresh, on_put_back
         self._refreshing = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="weights-board", daemon=True)
-        self._away = self._lost_reported = False
+        self._away = False
         self.records: Records = MappingProxyType({})
         self.refreshed_at: float | None = None  # Unix seconds of the store's last answer
 
@@ -72,20 +74,22 @@ class WeightsBoard:
         self._thread.join(timeout=5)
 
     def refresh(self) -> None:
-        """Take over the store's records now. Raises StoreUnavailableError, changing nothing.
+        """Take over the store's records now, and put back what it lost.
 
-        The store is read under the lock: an older answer never replaces a newer one.
+        Raises StoreUnavailableError, changing nothing where the store could not be read. It is
+        read under the lock: an older answer never replaces a newer one.
         """
         with self._refreshing:
-            fetched = self._store.current()
-            known = self.records
-            self._warn_of_lost(known, fetched)
-            self._log_changes(known, fetched)
-            self.records = MappingProxyType({**known, **fetched})
+            stored, known = self._store.current(), self.records
+            lost = lost_records(known, stored)
+            records = {**known, **stored, **lost}
+            self._log_changes(known, records)
+            self.records = MappingProxyType(records)
             self.refreshed_at = time.time()
+            if records != known:
+                write_fallback(self._fallback, records)
+            self._put_back(lost)
             self._on_refresh(self.records)
-            if self.records != known:
-                write_fallback(self._fallback, self.records)
 
     def _follow(self) -> None:
         while not self._stopping.is_set():
@@ -118,17 +122,27 @@ class WeightsBoard:
             log.warning("weights store is away, last known weights stay in force: %s", error)
             self._away = True
 
-    def _log_changes(self, known: Records, fetched: Records) -> None:
-        for name, record in fetched.items():
+    def _log_changes(self, known: Records, records: Records) -> None:
+        for name, record in records.items():
             if record != known.get(name):
                 words = (name, record.version, record.author, record.summary(), record.reason)
                 log.info("weights of %s: version %d by %s: %s (%s)", *words)
 
-    def _warn_of_lost(self, known: Records, fetched: Records) -> None:
-        lost = sorted(set(known) - set(fetched))
-        if lost and not self._lost_reported:
-            log.warning("the weights store lost %s; the last known stay in force", lost)
-        self._lost_reported = bool(lost)
+    def _put_back(self, lost: Records) -> None:
+        for name, record in lost.items():
+            if self._store.restore(record):
+                words = (name, record.version)
+                log.warning("the weights store lost %s; version %d was put back into it", *words)
+                self._on_put_back()
+
+
+def lost_records(known: Records, stored: Records) -> Records:
+    """What is known, of scenarios of which the store has nothing or only what is older."""
+    return {
+        name: record
+        for name, record in known.items()
+        if name not in stored or stored[name].version < record.version
+    }
 
 
 def read_fallback(path: Path) -> dict[str, WeightsRecord]:

@@ -9,8 +9,8 @@ Decisions
 - Writers of one process take turns. The store alone keeps history linear, but in a burst writers
   would lose race after race against each other, and SQLite's locks starve some of them. Who waited
   for a turn in vain goes on without: a store that is away must not hold up more than it does.
-- What is in force although the store has no record of it (the bundle's default, or what a store
-  lost) is the record before, if the caller names it.
+- What is in force is the record before, if the caller names it, although the store has no record of
+  it: the bundle's default, or what a store lost. That is put back first, so that versions go on.
 - A schedule without end has, once it began, the place of the scenario's weights. Weights set after
   that replace it: they would have no effect otherwise.
 
@@ -105,9 +105,9 @@ def roll_back(
 
     `check` may raise if that version cannot be served any more. Raises UnknownVersionError.
     """
+    newest = _newest(store, change)
     found = store.history(change.scenario, limit=1, before=to_version + 1)
     if not found or found[0].version != to_version:
-        newest = _newest(store, change.scenario)
         raise UnknownVersionError(to_version, newest.version if newest else 0)
     check(found[0])
     return amend(store, change, lambda *_: _content(found[0]))
@@ -136,7 +136,7 @@ def _turn() -> Iterator[None]:
 
 
 def _append_next(store: WeightsStore, change: Change, edit: Edit) -> WeightsRecord:
-    newest = _newest(store, change.scenario)
+    newest = _newest(store, change)
     version, now = (newest.version if newest else 0), datetime.now(UTC)
     if change.expected_version not in (None, version):
         raise VersionConflictError(change.expected_version, newest)
@@ -186,5 +186,10 @@ def _times(begin: datetime, end: datetime | None, weights: Weights) -> dict[str,
     return {"weights": weights, "from": begin.astimezone(UTC), "until": until}
 
 
-def _newest(store: WeightsStore, scenario: str) -> WeightsRecord | None:
-    return next(iter(store.history(scenario, limit=1)), None)
+def _newest(store: WeightsStore, change: Change) -> WeightsRecord | None:
+    """The store's newest record; what it lost of the one in force is put back."""
+    newest, known = next(iter(store.history(change.scenario, limit=1)), None), change.in_force
+    if known and known.version > (newest.version if newest else 0):
+        store.restore(known)
+        return known
+    return newest

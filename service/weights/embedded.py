@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Literal
 
 from service.weights.record import WeightsRecord
 from service.weights.store import (
@@ -62,16 +63,14 @@ class EmbeddedStore:
             return read_records({scenario: record for scenario, record, _ in rows})
 
     def append(self, record: WeightsRecord) -> None:
-        """Add the next version in one statement, hence one transaction."""
-        scenario, previous = record.scenario, record.version - 1
-        with self._open() as db:
-            added = db.execute(
-                "INSERT INTO history SELECT ?, ?, ? WHERE ? = "
-                "(SELECT coalesce(max(version), 0) FROM history WHERE scenario = ?)",
-                (scenario, record.version, record.model_dump_json(), previous, scenario),
-            ).rowcount
-        if not added:
-            raise VersionConflictError(previous, next(iter(self.history(scenario, 1)), None))
+        """Add the next version."""
+        if not self._added(record, after="="):
+            newest = next(iter(self.history(record.scenario, 1)), None)
+            raise VersionConflictError(record.version - 1, newest)
+
+    def restore(self, record: WeightsRecord) -> bool:
+        """Add any later version."""
+        return self._added(record, after=">=")
 
     def history(self, scenario: str, limit: int, before: int | None = None) -> list[WeightsRecord]:
         """Records of a scenario below version `before`, newest first."""
@@ -91,6 +90,17 @@ class EmbeddedStore:
 
     def close(self) -> None:
         """Nothing stays open between operations."""
+
+    def _added(self, record: WeightsRecord, after: Literal["=", ">="]) -> bool:
+        """Whether the version before is the newest, or no older; one statement, one transaction."""
+        values = (record.scenario, record.version, record.model_dump_json())
+        with self._open() as db:
+            inserted = db.execute(
+                f"INSERT INTO history SELECT ?, ?, ? WHERE ? {after} "  # noqa: S608  an operator
+                "(SELECT coalesce(max(version), 0) FROM history WHERE scenario = ?)",
+                (*values, record.version - 1, record.scenario),
+            )
+            return inserted.rowcount > 0
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

@@ -19,6 +19,7 @@ from typing import cast
 import redis
 from redis.backoff import NoBackoff
 from redis.client import PubSub
+from redis.commands.core import Script
 from redis.retry import Retry
 
 from service.weights.record import WeightsRecord
@@ -37,16 +38,28 @@ BAD_URL = (
     "the URL of Redis cannot be read: expected redis://host:6379/0, rediss://:password@host:6379/0 "
     "or unix:///path, with special characters of the password percent-encoded"
 )
-APPEND = """
+NEWEST = """
 local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
 local version = 0
 if newest[1] then version = tonumber(string.match(newest[1][1], '^%d+')) end
-if version ~= tonumber(ARGV[2]) - 1 then return 0 end
+"""
+ADD = """
 redis.call('XADD', KEYS[2], ARGV[2] .. '-0', 'record', ARGV[3])
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 redis.call('PUBLISH', KEYS[3], ARGV[1])
 return 1
 """
+APPEND = NEWEST + "if version ~= tonumber(ARGV[2]) - 1 then return 0 end" + ADD
+RESTORE = (  # the hash alone may be what was lost
+    NEWEST
+    + """
+if newest[1] and version >= tonumber(ARGV[2]) then
+  redis.call('HSET', KEYS[1], ARGV[1], newest[1][2][2])
+  return 0
+end
+"""
+    + ADD
+)
 
 
 class RedisStore:
@@ -65,6 +78,7 @@ class RedisStore:
         except ValueError:  # its text may hold a part of the password
             raise StoreUnavailableError(BAD_URL) from None
         self._append = self._redis.register_script(APPEND)
+        self._restore = self._redis.register_script(RESTORE)
 
     def current(self) -> dict[str, WeightsRecord]:
         """The newest record of every scenario."""
@@ -73,16 +87,14 @@ class RedisStore:
 
     def append(self, record: WeightsRecord) -> None:
         """Add the next version, or raise VersionConflictError."""
-        history = HISTORY + record.scenario
-        with _reachable():
-            added = self._append(
-                keys=[CURRENT, history, CHANGED],
-                args=[record.scenario, record.version, record.model_dump_json()],
-            )
-        if not added:
+        if not self._ran(self._append, record):
             newest = next(iter(self.history(record.scenario, 1)), None)
             if newest != record:
                 raise VersionConflictError(record.version - 1, newest)
+
+    def restore(self, record: WeightsRecord) -> bool:
+        """Add a record to what is older; where nothing is, see that the newest is current."""
+        return self._ran(self._restore, record)
 
     def history(self, scenario: str, limit: int, before: int | None = None) -> list[WeightsRecord]:
         """Records of a scenario below version `before`, newest first."""
@@ -104,6 +116,16 @@ class RedisStore:
     def close(self) -> None:
         """Close the connection pool."""
         self._redis.close()
+
+    def _ran(self, script: Script, record: WeightsRecord) -> bool:
+        """Run a script on a record; what it returned."""
+        with _reachable():
+            return bool(
+                script(
+                    keys=[CURRENT, HISTORY + record.scenario, CHANGED],
+                    args=[record.scenario, record.version, record.model_dump_json()],
+                )
+            )
 
 
 class ChannelWatch:

@@ -4,6 +4,9 @@ Decisions
 - A store has one write, `append`: atomically add the next version of a scenario. Every change that
   operators make is built on it in changes.py, so that both stores behave alike.
 - History is append-only; the newest entry is the current record.
+- A store may lose records: a Redis that comes back empty, a replica that took over and lagged, an
+  older copy of the file. Whoever still has a newer one puts it back with `restore`. Versions
+  therefore never start again; what history lost is a gap.
 - A record that another program spoilt is left out and reported; the other scenarios go on.
 - A store only blocks threads, never the event loop: requests read the board, not the store.
 """
@@ -59,6 +62,9 @@ class WeightsStore(Protocol):
 
     def append(self, record: WeightsRecord) -> None:
         """Add `record` if its version is the next one. Raises VersionConflictError."""
+
+    def restore(self, record: WeightsRecord) -> bool:
+        """Add `record` if all that the store has of its scenario is older; whether it did."""
 
     def history(self, scenario: str, limit: int, before: int | None = None) -> list[WeightsRecord]:
         """At most `limit` records of a scenario below version `before`, newest first."""

@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from support.waiting import within
 
 from service.weights.board import WeightsBoard
 from service.weights.changes import Change, schedule, set_weights
@@ -89,6 +90,14 @@ def test_the_last_known_weights_keep_variants_and_schedule(tmp_path, start_board
     assert dict(restarted.records) == {"feed": record}
 
 
+def test_an_empty_redis_takes_over_what_the_local_file_had(tmp_path, empty_redis, start_board):
+    record = set_weights(EmbeddedStore(tmp_path / "weights.sqlite3"), CHANGE, WEIGHTS)
+    start_board(EmbeddedStore(tmp_path / "weights.sqlite3")).stop()
+    redis_store = RedisStore(empty_redis.url)
+    start_board(redis_store)
+    assert redis_store.current() == {"feed": record}
+
+
 def test_a_broken_fallback_file_is_logged_and_does_not_stop_the_start(
     tmp_path, start_board, caplog
 ):
@@ -98,19 +107,41 @@ def test_a_broken_fallback_file_is_logged_and_does_not_stop_the_start(
     assert "cannot be read" in caplog.text
 
 
-def test_a_redis_that_came_back_empty_does_not_reset_the_weights(own_redis, start_board, caplog):
+def test_a_redis_that_came_back_empty_is_given_back_its_weights(own_redis, start_board, caplog):
+    store, put_back = RedisStore(own_redis.url), []
+    for _ in range(3):
+        record = set_weights(store, CHANGE, WEIGHTS)
+    board = start_board(store, poll_s=0.1, on_put_back=lambda: put_back.append(1))
+    own_redis.client().flushall()
+    assert within(5, store.current)
+    assert store.current() == {"feed": record} == dict(board.records)
+    assert "lost feed; version 3 was put back" in caplog.text
+    assert set_weights(store, CHANGE, WEIGHTS).version == 4
+    assert put_back == [1]
+
+
+def test_a_change_that_a_lagging_replica_never_had_is_not_taken_back(own_redis, start_board):
     store = RedisStore(own_redis.url)
     set_weights(store, CHANGE, WEIGHTS)
-    board = start_board(store)
-    own_redis.client().flushall()
-    with caplog.at_level(logging.WARNING):
-        board.refresh()
-    assert board.records["feed"].version == 1
-    assert "lost ['feed']" in caplog.text
-    assert start_board(store).records["feed"].version == 1  # nor for a worker that restarts
+    older = own_redis.client().dump("{csmf:weights}:history:feed")
     set_weights(store, CHANGE, {**WEIGHTS, "click": 5.0})
-    board.refresh()
+    board = start_board(store, poll_s=0.1)
+    client = own_redis.client()
+    client.restore("{csmf:weights}:history:feed", 0, older, replace=True)
+    client.hset("{csmf:weights}:current", "feed", store.history("feed", 1)[0].model_dump_json())
+    assert within(5, lambda: store.current()["feed"].version == 2)
     assert board.records["feed"].weights["click"] == 5.0
+    assert [record.version for record in store.history("feed", 9)] == [2, 1]
+
+
+def test_of_two_records_with_one_version_the_stores_is_right(empty_redis, start_board):
+    store = RedisStore(empty_redis.url)
+    record = set_weights(store, CHANGE, WEIGHTS)
+    board = start_board(store)
+    other = record.model_copy(update={"author": "bo"})
+    empty_redis.client().hset("{csmf:weights}:current", "feed", other.model_dump_json())
+    board.refresh()
+    assert board.records["feed"] == other
 
 
 def test_a_lost_signal_is_made_good_by_the_slow_poll(empty_redis, start_board):

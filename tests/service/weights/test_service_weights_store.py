@@ -82,6 +82,51 @@ def test_a_rollback_is_a_new_version_and_rewrites_nothing(store):
     assert store.history("feed", limit=10) == [record, *before]
 
 
+def test_a_record_that_the_store_lost_is_put_back_and_versions_go_on(store):
+    lost = set_weights(store, change("elsewhere"), BALANCED).model_copy(
+        update={"scenario": "feed", "version": 7}
+    )
+    assert store.restore(lost)
+    assert store.current()["feed"] == lost
+    assert set_weights(store, change(expected_version=7), CLICKS).version == 8
+    assert [record.version for record in store.history("feed", limit=9)] == [8, 7]
+
+
+def test_nothing_is_put_back_over_the_same_version_or_a_later_one(store):
+    first, second = (set_weights(store, change(author=name), BALANCED) for name in ("ana", "bo"))
+    mine = second.model_copy(update={"author": "somebody else"})
+    assert not store.restore(first)
+    assert not store.restore(mine)
+    assert store.history("feed", limit=9) == [second, first]
+    assert store.current()["feed"] == second
+
+
+def test_a_change_puts_back_what_was_in_force_first(store):
+    known = set_weights(store, change("elsewhere"), BALANCED).model_copy(
+        update={"scenario": "feed", "version": 7}
+    )
+    record = set_weights(store, change(in_force=known), CLICKS)
+    assert store.history("feed", limit=9) == [record, known]
+    assert record.version == 8
+
+
+def test_what_was_in_force_can_be_rolled_back_to_although_the_store_lost_it(store):
+    known = set_weights(store, change("elsewhere"), CLICKS).model_copy(
+        update={"scenario": "feed", "version": 7}
+    )
+    assert roll_back(store, change(in_force=known), to_version=7).version == 8
+    with pytest.raises(UnknownVersionError, match="no version 3"):
+        roll_back(store, change(in_force=known), to_version=3)
+
+
+def test_current_records_that_redis_lost_come_back_from_its_history(empty_redis):
+    store = RedisStore(empty_redis.url)
+    first, second = (set_weights(store, change(), BALANCED) for _ in range(2))
+    empty_redis.client().delete("{csmf:weights}:current")
+    assert not store.restore(first)
+    assert store.current() == {"feed": second}
+
+
 def test_an_append_repeated_because_its_answer_was_lost_has_succeeded(empty_redis):
     store = RedisStore(empty_redis.url)
     record = set_weights(store, change(), BALANCED)
