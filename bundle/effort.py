@@ -11,6 +11,7 @@ measured list length; a list longer than any measured visits every cell.
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 
 import numpy as np
@@ -27,6 +28,7 @@ class EffortPoint(BaseModel):
     weights: list[float] = Field(description="one weight per stage, in cascade order")
     nprobe: list[int] = Field(description="cells visited, one per list length of the map")
     recall: list[float] = Field(description="recall against exact search at that effort")
+    reduced: list[list[float]] = Field([], description="the same per share of the map's `shares`")
 
 
 class EffortMap(BaseModel):
@@ -36,16 +38,21 @@ class EffortMap(BaseModel):
     target_recall: float = Field(gt=0, le=1)
     cells: int = Field(ge=1, description="nlist: visiting all of them is an exact scan")
     k: list[int] = Field(min_length=1, description="list lengths, increasing")
+    shares: list[float] = Field([], description="shares of the cells, decreasing, within 0 and 1")
     points: list[EffortPoint] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> EffortMap:
         if self.k != sorted(set(self.k)) or self.k[0] < 1:
             raise ValueError(f"k must be increasing and >= 1: {self.k}")
+        if self.shares != sorted({share for share in self.shares if 0 < share < 1}, reverse=True):
+            raise ValueError(f"shares must be decreasing and within 0 and 1: {self.shares}")
         stages = len(self.points[0].weights)
         for point in self.points:
             if not len(point.nprobe) == len(point.recall) == len(self.k):
                 raise ValueError(f"need one nprobe and one recall per k {self.k}: {point}")
+            if [len(recalls) for recalls in point.reduced] != [len(self.k)] * len(self.shares):
+                raise ValueError(f"need one recall per share {self.shares} and k {self.k}: {point}")
             if not all(1 <= cells <= self.cells for cells in point.nprobe):
                 raise ValueError(f"nprobe must lie in 1..{self.cells}: {point}")
             if len(point.weights) != stages or min(point.weights) < 0 or not any(point.weights):
@@ -59,14 +66,20 @@ class EffortMap(BaseModel):
             return self.cells
         return int(self._nprobe_GK[self._nearest(weights_S), column].max())
 
-    def recall(self, weights_S: NDArray[np.float64], k: int) -> float:
-        """The least recall measured in the directions that a look-up goes by."""
+    def recall(self, weights_S: NDArray[np.float64], k: int, share: float = 1.0) -> float:
+        """The least recall measured in the directions that a look-up goes by.
+
+        At a share of the cells that `lookup` gives; one of `shares`, or 1.
+        """
         column = int(np.searchsorted(self.k, k))
         if column == len(self.k):
             return 1.0
         nearest = self._nearest(weights_S).tolist()
-        recalls: list[float] = [self.points[point].recall[column] for point in nearest]
-        return min(recalls)
+        points: list[EffortPoint] = [self.points[point] for point in nearest]
+        if share == 1:
+            return min(point.recall[column] for point in points)
+        row = self.shares.index(share)
+        return min(point.reduced[row][column] for point in points)
 
     def _nearest(self, weights_S: NDArray[np.float64]) -> NDArray[np.int64]:
         """The S measured directions that are nearest."""
@@ -80,6 +93,11 @@ class EffortMap(BaseModel):
     @cached_property
     def _nprobe_GK(self) -> NDArray[np.int64]:
         return np.asarray([point.nprobe for point in self.points])
+
+
+def reduced_cells(cells: int, share: float) -> int:
+    """A share of the cells, at least one."""
+    return max(1, math.ceil(share * cells))
 
 
 def _direction(weights_S: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,6 +9,9 @@ the depths of the exact top k. The quantile aims a little above the target, sinc
 not these; then the index itself is searched at that effort, which also counts what fp16 codes lose,
 and the effort grows until the measured recall is at the target.
 
+At SHARES of that effort, which a service under pressure may use, recall is the share of depths that
+are still reached, times what the codes left of it at the full effort: nothing is searched again.
+
 Effort is capped: beyond `max_effort` of the cells an inverted file is no longer worth its name.
 A list no longer than 500 that misses the target there fails the build; a longer one visits all.
 
@@ -23,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.effort import EffortMap, EffortPoint
+from bundle.effort import EffortMap, EffortPoint, reduced_cells
 from bundle.scoring import exact_top_k, scale_query
 from bundle.segments import Segments
 from index_builder.cells import InvertedFile, visiting
@@ -34,6 +37,7 @@ Floats = NDArray[np.float32]
 LIST_LENGTHS = (50, 100, 500, 1000)
 PROMISED_LENGTH = 500  # lists up to here must reach the target within max_effort
 AIM = 0.15  # the quantile aims at this share fewer misses than the target allows
+SHARES = (0.7, 0.5, 0.35)
 GROWTH = 1.15  # of the effort, when the measured recall is short of the target
 ROUNDING = 1e-5  # of a query's largest score: float32 sums in another order
 USERS_BLOCK = 256  # queries per exact scan: bounds memory
@@ -64,7 +68,11 @@ def calibrate(
         points.append(_measure(inverted, items_NM, queries_BM, weights_S, lengths, target))
         progress.advance(1)
     effort = EffortMap(
-        target_recall=target.recall, cells=inverted.faiss_index.nlist, k=lengths, points=points
+        target_recall=target.recall,
+        cells=inverted.faiss_index.nlist,
+        k=lengths,
+        shares=list(SHARES),
+        points=points,
     )
     _require_target(effort, target, segments)
     return effort
@@ -109,7 +117,20 @@ def _measure(
         )
         efforts.append(effort)
         recalls.append(recall)
-    return EffortPoint(weights=weights_S.tolist(), nprobe=efforts, recall=recalls)
+    reduced = [
+        [
+            recall * _reached(depths_BK[:, :length], effort, share)
+            for length, effort, recall in zip(lengths, efforts, recalls, strict=True)
+        ]
+        for share in SHARES
+    ]
+    return EffortPoint(weights=weights_S.tolist(), nprobe=efforts, recall=recalls, reduced=reduced)
+
+
+def _reached(depths_BK: NDArray[np.int64], effort: int, share: float) -> float:
+    """Of the items that an effort reaches, how many a share of it does."""
+    reached = np.count_nonzero(depths_BK <= reduced_cells(effort, share))
+    return float(reached / np.count_nonzero(depths_BK <= effort))
 
 
 def _settle(

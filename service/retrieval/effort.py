@@ -10,6 +10,8 @@ Decisions, each measured by `python -m loadtests.reliability.filters`
   the more passes, kept recall at 0.95 for balls and half-spaces of 90 % to 2 % of the rows, on
   vectors of 16 and of 64 dims.
 - Cells that hold no passing row are not visited and do not count; see passing.py.
+- Under pressure a search may visit fewer cells, but only so few that the recall measured there, at
+  the length looked up, is no less than the floor. What was not measured is not reduced.
 
 Dimension letters: S stages.
 """
@@ -17,6 +19,7 @@ Dimension letters: S stages.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +27,30 @@ from numpy.typing import NDArray
 from bundle.effort import EffortMap
 
 CAUTION = 4.0
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How thoroughly to search: a share of the cells that recall needs, and the recall to keep."""
+
+    share: float = 1.0
+    floor: float = 0.0
+
+
+FULL = Effort()
+
+
+def share_of_cells(
+    effort: EffortMap, weights_S: NDArray[np.float64], length: float, wanted: Effort
+) -> float:
+    """The least measured share, from the one wanted on, at which recall is at the floor; or 1."""
+    if wanted.share == 1 or length > effort.k[-1]:
+        return 1.0
+    for share in sorted(effort.shares):
+        recall = effort.recall(weights_S, math.ceil(length), share)
+        if share >= wanted.share and recall >= wanted.floor:
+            return share
+    return 1.0
 
 
 def filtered_cells(

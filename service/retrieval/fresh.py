@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from bundle.delta import Delta
 from bundle.effort import EffortMap
+from service.retrieval.effort import FULL, Effort
 from service.retrieval.filters import Columns, Condition, compile_filter, evaluate
 from service.retrieval.index import Floats, Found, ItemIndex, Rows, best_first, find_rows, keys_of
 from service.retrieval.passing import Cells, Passing, PassingCache
@@ -64,6 +65,7 @@ class FreshIndex:
         k: int,
         excluded_X: Rows,
         passing: Passing | None = None,
+        effort: Effort = FULL,
     ) -> Found:
         """As of an index."""
         count, passing = len(self.base.ids_N), passing or self.everything
@@ -74,6 +76,7 @@ class FreshIndex:
             k,
             excluded_X[excluded_X < count],
             None if untouched else passing,
+            effort,
         )
         passes_D = np.array(passing.beside_D)
         candidates = passing.count + int(np.count_nonzero(passes_D))

@@ -7,6 +7,8 @@ Decisions
 - Exclusions: fetch that many more, then drop them. Few items are excluded, and this keeps the inner
   loop of the search free of a test per item. A list that comes back short although more items
   exist (small cells) is searched again with doubled effort, at last over all cells.
+- Under pressure a search visits a share of these cells, as far as the operator's floor of recall
+  allows; exact scans, of all rows or of those that pass a filter, are never cut short.
 - Lists longer than the builder measured visit every cell; exclusions alone never cause that.
 - Filters: see effort.py for how many cells hold the recall. Where those hold more rows than pass
   (times what a row costs in a scan), the rows that pass are scanned instead, exactly.
@@ -24,10 +26,10 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.effort import EffortMap
+from bundle.effort import EffortMap, reduced_cells
 from bundle.errors import DimensionMismatchError
 from bundle.store import Index
-from service.retrieval.effort import filtered_cells
+from service.retrieval.effort import FULL, Effort, filtered_cells, share_of_cells
 from service.retrieval.filters import Columns, Condition, compile_filter, evaluate
 from service.retrieval.passing import Cells, Passing, PassingCache
 
@@ -47,6 +49,7 @@ class Found:
     cells: int = 0  # visited
     attempts: int = 1  # the last one found enough
     candidates: int = 0  # items that pass the filter; without one, all
+    effort: float = 1.0  # share of the cells that recall needs; 1 where all rows were scored
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class ItemIndex:
         k: int,
         excluded_X: Rows,
         passing: Passing | None = None,
+        effort: Effort = FULL,
     ) -> Found:
         """The best min(k, rows that pass and are not excluded) rows.
 
@@ -82,15 +86,16 @@ class ItemIndex:
         if wanted <= 0:
             nothing = np.empty(0, np.int64), np.empty(0, np.float32)
             return Found(*nothing, "none", attempts=0, candidates=candidates)
-        attempts = 0
-        for found in self._attempts(query_M, weights_S, k, len(excluded_X), passing):
+        attempts, share = 0, self._share(weights_S, k, len(excluded_X), candidates, effort)
+        for found in self._attempts(query_M, weights_S, k, len(excluded_X), passing, share):
             attempts += 1
             keep_K = (found.rows_K >= 0) & ~np.isin(found.rows_K, excluded_X)
             kept_K = np.flatnonzero(keep_K)[:wanted]
             if len(kept_K) == wanted:
                 break
         rows_K, scores_K = found.rows_K[kept_K], found.scores_K[kept_K]
-        return Found(rows_K, scores_K, found.strategy, found.cells, attempts, candidates)
+        spent = min(1.0, share * 2 ** (attempts - 1)) if found.strategy == "cells" else 1.0
+        return Found(rows_K, scores_K, found.strategy, found.cells, attempts, candidates, spent)
 
     def passing(self, conditions: Sequence[Condition]) -> Passing | None:
         """The rows that meet all conditions; None without any. Raises FilterError."""
@@ -120,15 +125,16 @@ class ItemIndex:
         k: int,
         excluded: int,
         passing: Passing | None,
+        share: float,
     ) -> Iterator[Found]:
-        """What is best at the effort that should do, then at doublings of it."""
+        """What is best at a share of the effort that should do, then at doublings of it."""
         if passing is None:
             fetch = min(k + excluded, len(self.ids_N))
-            for cells in self._efforts(weights_S, k, fetch):
+            for cells in self._efforts(weights_S, k, fetch, share):
                 yield self._visit(query_M, fetch, cells, _visiting(cells) if cells else None)
             return
         fetch = min(k + excluded, passing.count)
-        cells = self._filtered_cells(weights_S, k, fetch, passing)
+        cells = reduced_cells(self._filtered_cells(weights_S, k, fetch, passing), share)
         visited = len(self.ids_N) * (cells / self.effort.cells if self.effort else 1)
         if passing.rows_P is not None and SCAN_COST * passing.count <= visited:
             yield Found(*self.scan(query_M, fetch, passing.rows_P), "scan")
@@ -157,13 +163,30 @@ class ItemIndex:
         best_K = best_first(scores_P, fetch)
         return rows_P[best_K], scores_P[best_K]
 
-    def _efforts(self, weights_S: NDArray[np.float64], k: int, fetch: int) -> Iterator[int]:
-        """The cells that were measured to do, then doublings of them; 0: there are none."""
+    def _efforts(
+        self, weights_S: NDArray[np.float64], k: int, fetch: int, share: float = 1.0
+    ) -> Iterator[int]:
+        """A share of the cells that were measured to do, then doublings; 0: there are none."""
         if self.effort is None:
             yield 0
             return
         cells = self.effort.lookup(weights_S, self._length(k, fetch))
-        yield from _doublings(cells, self.effort.cells)
+        yield from _doublings(reduced_cells(cells, share), self.effort.cells)
+
+    def _share(
+        self,
+        weights_S: NDArray[np.float64],
+        k: int,
+        excluded: int,
+        candidates: int,
+        wanted: Effort,
+    ) -> float:
+        """Of the cells that recall needs, how many to visit; as deep as candidates lie apart."""
+        if self.effort is None:
+            return 1.0
+        length = self._length(k, min(k + excluded, candidates))
+        depth = length * len(self.ids_N) / candidates
+        return share_of_cells(self.effort, weights_S, depth, wanted)
 
     def _filtered_cells(
         self, weights_S: NDArray[np.float64], k: int, fetch: int, passing: Passing

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bundle.scoring import objective_scores, scale_query
 from bundle.weights import ObjectiveWeights
+from service.retrieval.effort import FULL, Effort
 from service.retrieval.filters import Condition
 from service.retrieval.index import Found
 from service.retrieval.users import RawUser, User, embed
@@ -36,6 +37,7 @@ class Query:
     exclude: Sequence[str] = ()
     objective_scores: bool = False
     filter: Sequence[Condition] = ()
+    effort: Effort = FULL
     stored: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -77,7 +79,7 @@ def _search(snapshot: Snapshot, query: Query, user: User) -> Retrieved:
     queries_1M = scale_query(user.vector_1M, weights_S, snapshot.segments)
     index, passing = snapshot.index, snapshot.index.passing(query.filter)
     excluded_X = index.rows_of(query.exclude)
-    found = index.search(queries_1M[0], weights_S, query.k, excluded_X, passing)
+    found = index.search(queries_1M[0], weights_S, query.k, excluded_X, passing, query.effort)
     searched = time.perf_counter() - began
     return Retrieved(
         item_ids=index.ids_of(found.rows_K),

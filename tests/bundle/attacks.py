@@ -607,6 +607,14 @@ def effort_beyond_the_number_of_cells(target: Target) -> None:
     edit(target.index / "index.json", kind="ivf", effort=effort)
 
 
+@attack("I6", errors.InvalidFieldError)
+def shares_without_their_recall(target: Target) -> None:
+    point = {"weights": [1.0, 1.0, 1.0], "nprobe": [4], "recall": [1.0], "reduced": [[0.9]]}
+    shares = {"shares": [0.7, 0.5], "points": [point]}
+    effort = {"target_recall": 0.95, "cells": 4, "k": [50], **shares}
+    edit(target.index / "index.json", kind="ivf", effort=effort)
+
+
 # --- attributes, resealed -----------------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bundle.effort import EffortMap, EffortPoint
+from bundle.effort import EffortMap, EffortPoint, reduced_cells
 
 MAP = EffortMap(
     target_recall=0.95,
@@ -39,6 +39,23 @@ def test_the_recall_told_is_the_least_of_those_the_effort_goes_by():
     assert unreached.recall(np.array([1.0, 1.0, 1.0]), k=501) == 1.0
 
 
+def test_the_recall_left_at_a_share_of_the_cells_is_the_least_of_the_neighbours():
+    left = ([[0.9, 0.8], [0.8, 0.7]], [[0.85, 0.9], [0.6, 0.9]], [[0.9, 0.9], [0.7, 0.9]])
+    points = [
+        point.model_copy(update={"reduced": reduced})
+        for point, reduced in zip(MAP.points, [*left, left[0]], strict=True)
+    ]
+    reducible = EffortMap.model_validate(
+        MAP.model_dump() | {"shares": [0.7, 0.5], "points": [p.model_dump() for p in points]}
+    )
+    assert reducible.recall(np.array([1.0, 1.0, 1.0]), k=50, share=0.7) == 0.85
+    assert reducible.recall(np.array([1.0, 1.0, 1.0]), k=500, share=0.5) == 0.7
+
+
+def test_a_share_of_the_cells_is_one_at_least():
+    assert [reduced_cells(10, 0.7), reduced_cells(10, 0.35), reduced_cells(1, 0.35)] == [7, 4, 1]
+
+
 def test_multiplying_the_weights_keeps_the_effort():
     weights_S = np.array([0.3, 0.5, 0.1])
     assert MAP.lookup(weights_S, 50) == MAP.lookup(1000 * weights_S, 50)
@@ -52,8 +69,10 @@ def test_multiplying_the_weights_keeps_the_effort():
         {"cells": 10},
         {"points": []},
         {"target_recall": 0.0},
+        {"shares": [0.5, 0.7]},
+        {"shares": [0.7]},
     ],
 )
 def test_an_inconsistent_map_is_refused(change):
-    with pytest.raises(ValueError, match=r"k|nprobe|target_recall|points"):
+    with pytest.raises(ValueError, match=r"k|nprobe|target_recall|points|shares"):
         EffortMap.model_validate(MAP.model_dump() | change)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from support.release import make_release, user_records
 
-from bundle.effort import EffortMap
+from bundle.effort import EffortMap, reduced_cells
 from bundle.scoring import exact_top_k, scale_query
 from bundle.store import publish
 from index_builder.build import BuildSettings, build_index
+from service.retrieval.effort import Effort
 from service.retrieval.retriever import Query, retrieve
 from service.snapshots.golden import GoldenCheckError, check_golden
 from service.snapshots.releases import load_snapshot
@@ -45,6 +46,46 @@ def test_recall_reaches_what_the_builder_promised(inverted):
             for query_M, expected_K in zip(queries_BM, expected_BK, strict=True)
         ]
         assert np.mean(found) > 0.87
+
+
+def recall_at(inverted, wanted):
+    """Mean recall at 50 in the paper's weights, and the effort that was spent."""
+    snapshot, _, users_BM = inverted
+    queries_BM = scale_query(users_BM, PAPER, snapshot.segments)
+    expected_BK, _ = exact_top_k(queries_BM, snapshot.index.vectors_NM, 50)
+    found = [
+        snapshot.index.search(query_M, PAPER, 50, NOTHING, None, wanted) for query_M in queries_BM
+    ]
+    pairs = zip(expected_BK, found, strict=True)
+    recall = np.mean([np.isin(expected_K, each.rows_K).mean() for expected_K, each in pairs])
+    (effort,) = {each.effort for each in found}
+    return recall, effort, found[0].cells
+
+
+def test_under_pressure_fewer_cells_are_visited_and_recall_is_what_was_measured_there(inverted):
+    effort_map = inverted[0].index.effort
+    cells = effort_map.lookup(PAPER, 50)
+    for share in effort_map.shares:
+        recall, effort, visited = recall_at(inverted, Effort(share))
+        assert (effort, visited) == (share, reduced_cells(cells, share))
+        assert recall > effort_map.recall(PAPER, 50, share) - 0.05
+    assert effort_map.recall(PAPER, 50, share) < effort_map.recall(PAPER, 50)
+
+
+def test_effort_never_goes_below_the_floor_of_recall(inverted):
+    effort_map = inverted[0].index.effort
+    floor = effort_map.recall(PAPER, 50, 0.5)
+    assert recall_at(inverted, Effort(0.35, floor))[1] == 0.5
+    assert recall_at(inverted, Effort(0.35, 1.0))[1] == 1.0
+
+
+def test_an_index_that_knows_no_recall_at_less_effort_is_searched_in_full(inverted):
+    snapshot, *others = inverted
+    known = snapshot.index.effort.model_dump()
+    points = [{**point, "reduced": []} for point in known["points"]]
+    effort = EffortMap.model_validate({**known, "shares": [], "points": points})
+    older = replace(snapshot, index=replace(snapshot.index, effort=effort))
+    assert recall_at((older, *others), Effort(0.35))[1] == 1.0
 
 
 def test_an_index_that_finds_less_than_it_promised_fails_its_golden_queries(inverted):
