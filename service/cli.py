@@ -98,7 +98,8 @@ def _problem(settings: Settings) -> str | None:
     from service.access.keys import KeysError  # noqa: PLC0415
     from service.access.ring import open_ring  # noqa: PLC0415
     from service.app import open_holder, open_store  # noqa: PLC0415
-    from service.features.store import FeaturesUrlError, connections  # noqa: PLC0415
+    from service.features.layout import FeaturesUrlError  # noqa: PLC0415
+    from service.features.store import connections  # noqa: PLC0415
     from service.snapshots.bounds import SizeError  # noqa: PLC0415
     from service.snapshots.golden import GoldenCheckError  # noqa: PLC0415
     from service.weights.store import StoreUnavailableError  # noqa: PLC0415

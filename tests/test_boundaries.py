@@ -34,6 +34,7 @@ def test_the_import_rules_of_pyproject_hold():
     [
         ("service.app", ("torch", "training", "index_builder", "pyarrow", "polars")),
         ("service.operators.cli", ("torch", "faiss", "onnxruntime")),
+        ("service.operators.features", ("torch", "faiss", "onnxruntime", "pyarrow")),
         ("index_builder.cli", ("torch", "training", "service", "fastapi", "redis")),
         ("training.logs.cli", ("torch", "service", "index_builder", "faiss")),
         ("bundle.store", ("torch", "onnxruntime", "faiss", "training", "service")),

@@ -13,7 +13,10 @@ PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bundle/*.md")],
     key=lambda page: page.as_posix(),
 )
-COMMANDS = ("csmf-log", "csmf-train", "csmf-index", "csmf-serve", "csmf-weights", "csmf-keys")
+COMMANDS = (
+    *("csmf-log", "csmf-train", "csmf-index"),
+    *("csmf-serve", "csmf-weights", "csmf-keys", "csmf-features"),
+)
 OURS = ("bundle", "training", "index_builder", "service", "loadtests", "deploy", "docs", "tests")
 
 

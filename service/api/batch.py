@@ -19,6 +19,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from bundle.features import FeatureError
 from service.api.answer import (
     REFUSALS,
+    features_of,
     listed,
     made_by,
     query_for,
@@ -79,9 +80,10 @@ def _answer(
     except FeatureError as error:
         raise wrong_feature(error, error.row) from None
     results = []
-    for found, used, known in zip(lists, weights, looked_up.users, strict=True):
-        parts.telemetry.observe_user(found.user, known.origin)
+    for query, found, used, known in zip(queries, lists, weights, looked_up.users, strict=True):
+        parts.telemetry.observe_user(found.user, features_of(found.user, known))
         parts.telemetry.lists.labels(used.scenario, used.whose).inc()
+        parts.sampling.offer(snapshot, used, query, found)
         results.append(listed(body, found, used, known))
     total = sum(looked_up.seconds.values()) + queued + time.perf_counter() - began
     seconds = {**looked_up.seconds, "queue": queued, **_added(lists), "total": total}

@@ -11,7 +11,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from service.api.answer import REFUSALS, listed, made_by, query_for, sent, weights_for, written
+from service.api.answer import (
+    REFUSALS,
+    features_of,
+    listed,
+    made_by,
+    query_for,
+    sent,
+    weights_for,
+    written,
+)
 from service.api.explain import explain
 from service.api.limits import check_list, check_user
 from service.api.schemas import RetrieveRequest, RetrieveResponse
@@ -70,6 +79,7 @@ def _answer(
     writing = time.perf_counter()
     content = written(answer)
     parts.telemetry.observe_stages({**seconds, "respond": time.perf_counter() - writing})
-    parts.telemetry.observe_user(found.user, known.origin)
+    parts.telemetry.observe_user(found.user, features_of(found.user, known))
     parts.telemetry.lists.labels(weights.scenario, weights.whose).inc()
+    parts.sampling.offer(snapshot, weights, query, found)
     return content

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from service.api.answer import REFUSALS, columns, made_by, sent, weights_for, written
+from service.api.answer import REFUSALS, columns, features_of, made_by, sent, weights_for, written
 from service.api.limits import check_ids, check_user
 from service.api.schemas import ScoreRequest, ScoreResponse
 from service.features.store import LookedUp, without_store
@@ -54,7 +54,7 @@ def _answer(
         snapshot,
         Candidates(body.user, weights.weights, body.item_ids, body.objective_scores, known.values),
     )
-    parts.telemetry.observe_user(found.user, known.origin)
+    parts.telemetry.observe_user(found.user, features_of(found.user, known))
     total = sum(looked_up.seconds.values()) + queued + time.perf_counter() - began
     seconds = {**looked_up.seconds, "queue": queued, **found.seconds, "total": total}
     shown = columns(found, weights, known)

@@ -1,4 +1,4 @@
-"""How the store keeps users: keys, and what is written there and read.
+"""How the store keeps users: its URL, its keys, and what is written there and read.
 
 Decisions
 - `csmf:user:<user_id>` is a hash, feature → value as JSON. `csmf:seen:<user_id>` is a sorted set,
@@ -16,15 +16,26 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
-from redis.exceptions import ResponseError
+import redis
 
 USER = "csmf:user:"
 SEEN = "csmf:seen:"
 LARGEST_VALUE = 262_144  # bytes of JSON: a vector of 8192 numbers fits; more would hold the worker
+COMMAND_S = 10.0
 WRONG_TYPE = "WRONGTYPE"  # how Redis begins to say that a key holds something else
 
 Record = Mapping[str, object]
 Origin = Literal["stored", "inline", "unknown", "unavailable"]
+
+
+class FeaturesUrlError(ValueError):
+    """CSMF_FEATURES_URL cannot be read."""
+
+    def __init__(self) -> None:  # the URL may hold a password
+        super().__init__(
+            "CSMF_FEATURES_URL: expected redis://host:6379/0, rediss://user:password@host:6379/0 or"
+            " unix:///path, with special characters of the password percent-encoded"
+        )
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,14 @@ class LookUp:
         return Known("unavailable" if self.features else "inline", seen=None if self.seen else ())
 
 
+def connect(url: str) -> redis.Redis:
+    """The store, for commands, which may wait. Raises FeaturesUrlError."""
+    try:
+        return redis.Redis.from_url(url, socket_timeout=COMMAND_S, socket_connect_timeout=COMMAND_S)
+    except ValueError:
+        raise FeaturesUrlError from None
+
+
 def id_of(user: Record) -> str | None:
     """The id that a user is kept under; numbers and their text are the same user."""
     user_id = user.get("user_id")
@@ -87,7 +106,7 @@ def key_of(kind: str, user_id: str) -> bytes:
 
 
 def _values(features: Sequence[str], reply: Any) -> dict[str, object]:  # noqa: ANN401  (any reply)
-    if isinstance(reply, ResponseError):
+    if isinstance(reply, redis.ResponseError):
         return dict.fromkeys(features, b"")
     return {
         name: _value(text) for name, text in zip(features, reply, strict=True) if text is not None
@@ -104,6 +123,6 @@ def _value(text: bytes) -> object:
 
 
 def _item_ids(reply: Any, longest: int) -> list[str] | None:  # noqa: ANN401  (any reply)
-    if isinstance(reply, ResponseError):
+    if isinstance(reply, redis.ResponseError):
         return None
     return [item_id.decode("utf-8", "replace") for item_id in reply if len(item_id) <= longest]

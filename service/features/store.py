@@ -29,7 +29,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from service.features.breaker import CircuitBreaker
-from service.features.layout import WRONG_TYPE, Known, LookUp, Record
+from service.features.layout import WRONG_TYPE, FeaturesUrlError, Known, LookUp, Record
 from service.settings import Settings
 from service.watch.telemetry import Telemetry
 
@@ -39,16 +39,6 @@ CONNECTIONS = 32  # of one worker; more look-ups at once wait for one
 SOCKET_S = 1.0
 
 Failure = Literal["late", "away", "refused", "skipped"]
-
-
-class FeaturesUrlError(ValueError):
-    """CSMF_FEATURES_URL cannot be read."""
-
-    def __init__(self) -> None:  # the URL may hold a password
-        super().__init__(
-            "CSMF_FEATURES_URL: expected redis://host:6379/0, rediss://user:password@host:6379/0 or"
-            " unix:///path, with special characters of the password percent-encoded"
-        )
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,13 @@ class RedisServer:
             self._process.wait(timeout=10)
             self._process = None
 
+    def freeze(self):
+        """It keeps its connections, takes new ones, and answers nothing until it goes on."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self._process.send_signal(signal.SIGCONT)
+
     def client(self):
         return redis.Redis.from_url(self.url, decode_responses=True)
 

@@ -149,6 +149,7 @@ def test_weights_in_the_local_file_survive_a_restart(serve):
         (["--min-items", "301"], {}, "expected at least 301 items, found 300"),
         (["--state-dir", "/proc/none"], {}, "error: weights file /proc/none"),
         ([], {"CSMF_REDIS_URL": "localhost:6379"}, "expected redis://host:6379/0"),
+        ([], {"CSMF_FEATURES_URL": "localhost:6379"}, "CSMF_FEATURES_URL: expected redis://"),
     ],
 )
 def test_a_service_that_cannot_start_says_why_in_one_line_and_exits_with_2(
