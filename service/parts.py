@@ -13,6 +13,7 @@ from service.settings import Settings
 from service.snapshots.releases import SnapshotHolder
 from service.watch.telemetry import Telemetry
 from service.weights.board import WeightsBoard
+from service.watch.sampling import Sampling
 from service.weights.store import WeightsStore
 
 
@@ -32,5 +33,6 @@ class Parts:
 
 def parts_of(request: Request) -> Parts:
     """The parts of the worker that answers this request."""
+    sampling: Sampling
     parts: Parts = request.app.state.parts
     return parts

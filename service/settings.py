@@ -137,6 +137,12 @@ class Settings(BaseSettings):
     @property
     def compute_threads(self) -> int:
         """Threads of the compute pool of one worker."""
+    recall_sample: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of lists that are searched for again, exactly, in the background.",
+    )
         return self.threads or max(1, len(os.sched_getaffinity(0)) // self.workers)
 
 

@@ -27,6 +27,7 @@ BUCKETS = (
     *(0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02),
     *(0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
 )
+RECALLS = (0.5, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 1.0)
 
 
 class Telemetry:
@@ -60,6 +61,7 @@ class Telemetry:
             "Requests that are queued or computed.",
             "livesum",
         )
+        self._define_load()
         self.unknown_features = self._counter(
             "csmf_unknown_features_total", "Features sent that the user tower does not read."
         )
@@ -94,8 +96,62 @@ class Telemetry:
             "csmf_weights_put_back_total",
             "Records of weights that the store had lost and a worker put back into it.",
         )
+        self._define_samples()
         self._define_state()
         self._served: tuple[str, str] | None = None  # run_id, build_id
+
+    def _define_load(self) -> None:
+        """How much a worker takes on, and what it does to take on more."""
+        self.in_flight_limit = self._gauge(
+            "csmf_in_flight_limit",
+            "Requests that workers would take on at once; less than is set while overloaded.",
+            "livesum",
+        )
+        self.overloaded = self._counter(
+            "csmf_overloaded_total",
+            "Requests refused because a worker was full, because the answer would have come after "
+            "its deadline, or dropped from the queue.",
+            ["reason"],
+        )
+        self.search_effort = self._gauge(
+            "csmf_search_effort",
+            "Share of the cells that recall needs which searches visit, if the floor of recall "
+            "allows it; of the worker that is furthest down.",
+            "livemin",
+        )
+        self.service_seconds = self._gauge(
+            "csmf_service_seconds",
+            "Mean time of an answer without waiting, of the slowest worker.",
+            "livemax",
+        )
+        self.loop_lag = self._gauge(
+            "csmf_loop_lag_seconds",
+            "Time of one turn of the event loop, of the slowest worker: how long a request lies "
+            "unseen.",
+            "livemax",
+        )
+
+    def _define_samples(self) -> None:
+        """What a closer look at some lists finds."""
+        self.samples = self._counter(
+            "csmf_samples_total",
+            "Lists sampled for recall and drift: judged, or dropped because too many waited.",
+            ["outcome"],
+        )
+        self.sample_seconds = self._counter(
+            "csmf_sample_seconds_total", "Processor time spent on judging sampled lists."
+        )
+        self.recall = self._histogram(
+            "csmf_recall_ratio",
+            "Recall of a sampled list against an exact search, at full or reduced effort.",
+            ["scenario", "effort"],
+            RECALLS,
+        )
+        self.drift_users = self._counter(
+            "csmf_drift_users_total",
+            "Users of sampled lists, by the tenth of the index's calibration users they are in.",
+            ["scenario", "signal", "tenth"],
+        )
 
     def _define_state(self) -> None:
         """What a worker serves from; each gauge shows the worker that is furthest behind."""
@@ -133,6 +189,11 @@ class Telemetry:
             "csmf_keys_unreadable",
             "1 while a worker cannot read the file of keys and goes by those it had.",
             "livemax",
+        )
+        self.recall_promised = self._gauge(
+            "csmf_recall_promised_ratio",
+            "Recall that the served index was built to reach; 1 if it is exact.",
+            "livemin",
         )
         self.catalogue_position = self._gauge(
             "csmf_catalogue_position",
@@ -178,6 +239,8 @@ class Telemetry:
         if self._served and self._served != served:
             self.snapshot_workers.labels(*self._served).set(0)
         self.snapshot_workers.labels(*served).set(1)
+        effort = snapshot.index.effort
+        self.recall_promised.set(effort.target_recall if effort else 1.0)
         self.catalogue_position.set(snapshot.index.position)
         self.delta_items.set(snapshot.index.beside)
         self._served = served
@@ -185,8 +248,14 @@ class Telemetry:
     def _counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, labels: Sequence[str] = ()) -> Histogram:
-        return Histogram(name, text, labels, buckets=BUCKETS, registry=self.registry)
+    def _histogram(
+        self,
+        name: str,
+        text: str,
+        labels: Sequence[str] = (),
+        buckets: Sequence[float] = BUCKETS,
+    ) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
 
     def _gauge(
         self, name: str, text: str, over: OverLiveWorkers, labels: Sequence[str] = ()
