@@ -11,9 +11,9 @@ from service.load.drain import Drain
 from service.load.pool import ComputePool
 from service.settings import Settings
 from service.snapshots.releases import SnapshotHolder
+from service.watch.sampling import Sampling
 from service.watch.telemetry import Telemetry
 from service.weights.board import WeightsBoard
-from service.watch.sampling import Sampling
 from service.weights.store import WeightsStore
 
 
@@ -29,10 +29,10 @@ class Parts:
     pool: ComputePool
     drain: Drain
     features: FeatureStore | None
+    sampling: Sampling
 
 
 def parts_of(request: Request) -> Parts:
     """The parts of the worker that answers this request."""
-    sampling: Sampling
     parts: Parts = request.app.state.parts
     return parts

@@ -124,6 +124,12 @@ class Settings(BaseSettings):
         description="Seconds after SIGTERM in which only /readyz says no: balancers notice.",
     )
     drain_s: int = Field(10, ge=0, description="Seconds that open requests then get to finish.")
+    recall_sample: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of lists that are searched for again, exactly, in the background.",
+    )
     log_level: str = Field(
         "info",
         pattern="^(debug|info|warning|error)$",
@@ -137,12 +143,6 @@ class Settings(BaseSettings):
     @property
     def compute_threads(self) -> int:
         """Threads of the compute pool of one worker."""
-    recall_sample: float = Field(
-        0.01,
-        ge=0,
-        le=1,
-        description="Share of lists that are searched for again, exactly, in the background.",
-    )
         return self.threads or max(1, len(os.sched_getaffinity(0)) // self.workers)
 
 
