@@ -172,14 +172,14 @@ def _put_together(
 
 
 class _OnRefresh:
-    """Counts each answer of the weights store; warns of records that cannot be served, once."""
+    """Shows what is in force and how fresh; warns of records that cannot be served, once."""
 
     def __init__(self, telemetry: Telemetry, holder: SnapshotHolder) -> None:
         self._telemetry, self._holder = telemetry, holder
         self._warned: list[str] = []
 
-    def __call__(self, records: Records) -> None:
-        self._telemetry.observe_weights(records)
+    def __call__(self, records: Records, refreshed_at: float | None) -> None:
+        self._telemetry.observe_weights(records, refreshed_at)
         stages = self._holder.snapshot.segments.names
         misfits = unfit(records, self._holder.snapshot)
         self._telemetry.weights_unfit.set(len(misfits))

@@ -222,9 +222,10 @@ class Telemetry:
         for feature, count in user.unknown_categories.items():
             self.unknown_categories.labels(feature).inc(count)
 
-    def observe_weights(self, records: Records) -> None:
-        """The weights store answered with these records."""
-        self.weights_refreshed.set(time.time())
+    def observe_weights(self, records: Records, refreshed_at: float | None) -> None:
+        """These records are in force, and when the store answered last, if it has."""
+        if refreshed_at:
+            self.weights_refreshed.set(refreshed_at)
         versions = {DEFAULT_SCENARIO: 0} | {
             name: record.version for name, record in records.items()
         }

@@ -35,7 +35,7 @@ RETRY_S = 0.5  # between attempts to reach a store that is away
 STOP_CHECK_S = 0.1  # longest wait before noticing stop()
 
 Records = Mapping[str, WeightsRecord]
-Observer = Callable[[Records], None]
+Observer = Callable[[Records, float | None], None]  # what is in force, when the store answered last
 
 
 class WeightsBoard:
@@ -47,7 +47,7 @@ class WeightsBoard:
         fallback: Path,
         *,
         poll_s: float,
-        on_refresh: Observer = lambda _: None,
+        on_refresh: Observer = lambda *_: None,
         on_put_back: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._fallback, self._poll_s = store, fallback, poll_s
@@ -66,6 +66,7 @@ class WeightsBoard:
             self.refresh()
         except StoreUnavailableError as error:
             self._went_away(error)
+            self._on_refresh(self.records, None)
         self._thread.start()
 
     def stop(self) -> None:
@@ -89,7 +90,7 @@ class WeightsBoard:
             if records != known:
                 write_fallback(self._fallback, records)
             self._put_back(lost)
-            self._on_refresh(self.records)
+            self._on_refresh(self.records, self.refreshed_at)
 
     def _follow(self) -> None:
         while not self._stopping.is_set():

@@ -75,9 +75,11 @@ def test_a_restart_without_redis_begins_with_the_last_known_weights(own_redis, s
     set_weights(RedisStore(own_redis.url), CHANGE, WEIGHTS)
     start_board(RedisStore(own_redis.url)).stop()
     own_redis.stop()
-    board = start_board(RedisStore(own_redis.url))
+    seen = []
+    store = RedisStore(own_redis.url)
+    board = start_board(store, on_refresh=lambda *observed: seen.append(observed))
     assert board.records["feed"].weights == WEIGHTS
-    assert board.refreshed_at is None
+    assert seen == [(board.records, None)]  # what serves is shown, though no store answered
 
 
 def test_the_last_known_weights_keep_variants_and_schedule(tmp_path, start_board):
@@ -155,7 +157,7 @@ def test_a_lost_signal_is_made_good_by_the_slow_poll(empty_redis, start_board):
 def test_a_fault_in_one_refresh_does_not_end_the_following(tmp_path, start_board, caplog):
     faults = iter([ZeroDivisionError("a fault")])
 
-    def observe(records):
+    def observe(records, _):
         for fault in faults if records else ():
             raise fault
 
@@ -186,7 +188,7 @@ def test_a_change_is_logged_with_its_variants_and_its_schedule(tmp_path, start_b
 def test_each_refresh_is_observed(tmp_path, start_board):
     seen = []
     store = EmbeddedStore(tmp_path / "weights.sqlite3")
-    board = start_board(store, on_refresh=lambda records: seen.append(set(records)))
+    board = start_board(store, on_refresh=lambda records, _: seen.append(set(records)))
     set_weights(store, CHANGE, WEIGHTS)
     board.refresh()
     assert seen[0] == set()
