@@ -19,7 +19,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
-from loadtests.reliability import catalogue, filters, kills, malformed, swaps, weights
+from loadtests.reliability import (
+    catalogue,
+    filters,
+    kills,
+    malformed,
+    redis_faults,
+    swaps,
+    weights,
+)
 from loadtests.reliability.running import ServiceError
 from loadtests.verdict import Verdict, as_table, judge
 
@@ -28,6 +36,7 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
     "filters": filters,
     "kills": kills,
     "malformed": malformed,
+    "redis": redis_faults,
     "swaps": swaps,
     "weights": weights,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.request
 from typing import Any
 
@@ -22,3 +23,11 @@ def ask(service: RunningService, **body: object) -> dict[str, Any]:
     except OSError as error:
         raise ServiceError(f"/retrieve did not answer {str(body)[:200]}: {error}") from error
     return answer
+
+
+def metric(service: RunningService, name: str) -> float | None:
+    """What /metrics says of a metric, named with its labels; None while it has none."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{service.port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else None

@@ -14,11 +14,9 @@ Decisions
 from __future__ import annotations
 
 import argparse
-import re
 import statistics
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +26,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from loadtests.reliability.asking import ask
+from loadtests.reliability.asking import ask, metric
 from loadtests.reliability.pairs import csmf_index, find_pairs
 from loadtests.reliability.running import RunningService, ServiceError
 from loadtests.verdict import Threshold
@@ -181,17 +179,10 @@ def _new_items(service: RunningService, shop: Shop) -> tuple[int, int]:
 
 def _wait(service: RunningService, position: int) -> None:
     deadline = time.monotonic() + GIVE_UP_S
-    while _position(service) < position:
+    while (metric(service, "csmf_catalogue_position") or 0) < position:
         if time.monotonic() > deadline:
             raise ServiceError(f"change {position} was not served within {GIVE_UP_S:g} s")
         time.sleep(0.02)
-
-
-def _position(service: RunningService) -> int:
-    url = f"http://127.0.0.1:{service.port}/metrics"
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        found = re.search(r"^csmf_catalogue_position (\S+)$", answer.read().decode(), re.MULTILINE)
-    return int(float(found.group(1))) if found else -1
 
 
 def _make(work: Path, items: int) -> Shop:
