@@ -10,6 +10,7 @@ others serve on.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import multiprocessing
 import os
@@ -21,6 +22,7 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -28,12 +30,17 @@ from fastapi_offline import FastAPIOffline
 from service.access.ring import open_ring
 from service.api import batch, health, retrieve, score, weights
 from service.api.auth import AskForKey, RefusePages, document_keys
+from service.api.door import ADMISSION, DRAIN
 from service.api.errors import install_handlers
+from service.api.gate import Gate
 from service.api.middleware import CloseWhenDraining, LimitBody, MeasureRetrieval
 from service.api.request_id import IdentifyRequest
 from service.features.store import FeatureStore
+from service.load.admission import Admission
 from service.load.drain import Drain, leave_with_parent
+from service.load.effort import EffortSteps
 from service.load.pool import ComputePool
+from service.load.pulse import Pulse
 from service.parts import Parts
 from service.settings import Settings, read_settings
 from service.snapshots.bounds import SizeBounds
@@ -62,15 +69,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or read_settings()
     telemetry, drain = Telemetry(), Drain()
+    effort = EffortSteps(settings.recall_floor)
+    admission = Admission(settings.compute_threads, settings.max_in_flight, effort.note)
     ring = open_ring(settings, telemetry.keys_unreadable.set)
     app = FastAPIOffline(
         redoc_url=None,
         title="CSMF retrieval",
         description=DESCRIPTION,
         version="1",
-        lifespan=_lifespan(settings, telemetry, drain),
+        lifespan=_lifespan(settings, telemetry, drain, admission, effort),
     )
     app.add_middleware(LimitBody, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Gate, admission=admission, default_ms=settings.deadline_ms)
     if ring:
         app.add_middleware(
             AskForKey, ring=ring, telemetry=telemetry, open_metrics=settings.open_metrics
@@ -115,16 +125,24 @@ def open_holder(settings: Settings, on_change: Listener = ignore) -> SnapshotHol
 
 
 def _lifespan(
-    settings: Settings, telemetry: Telemetry, drain: Drain
-) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    settings: Settings,
+    telemetry: Telemetry,
+    drain: Drain,
+    admission: Admission,
+    effort: EffortSteps,
+) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         leave_with_parent()
         async with AsyncExitStack() as stack:
             with _ending_alone():
-                app.state.parts = _put_together(settings, telemetry, drain, stack)
+                app.state.parts = _put_together(
+                    settings, telemetry, drain, admission, effort, stack
+                )
             drain.take_sigterm(settings.drain_delay_s)
-            yield
+            pulse = asyncio.create_task(Pulse(admission, effort, telemetry).run())
+            stack.callback(pulse.cancel)
+            yield {ADMISSION: admission, DRAIN: drain}
 
     return lifespan
 
@@ -143,7 +161,12 @@ def _ending_alone() -> Iterator[None]:
 
 
 def _put_together(
-    settings: Settings, telemetry: Telemetry, drain: Drain, stack: AsyncExitStack
+    settings: Settings,
+    telemetry: Telemetry,
+    drain: Drain,
+    admission: Admission,
+    effort: EffortSteps,
+    stack: AsyncExitStack,
 ) -> Parts:
     holder = open_holder(settings, telemetry.observe_snapshot)
     store = open_store(settings)
@@ -155,7 +178,7 @@ def _put_together(
         on_refresh=_OnRefresh(telemetry, holder),
         on_put_back=telemetry.weights_put_back.inc,
     )
-    pool = ComputePool(settings.compute_threads, settings.max_in_flight, telemetry)
+    pool = ComputePool(settings.compute_threads, settings.max_in_flight, admission)
     stack.callback(pool.close)
     features = open_features(settings, telemetry)
     if features:
@@ -168,7 +191,19 @@ def _put_together(
     sampling.start()
     stack.callback(sampling.stop)
     log.info("serving %s with %s scenarios", holder.snapshot.name, len(board.records))
-    return Parts(settings, telemetry, holder, store, board, pool, drain, features, sampling)
+    return Parts(
+        settings=settings,
+        telemetry=telemetry,
+        holder=holder,
+        store=store,
+        board=board,
+        admission=admission,
+        effort=effort,
+        pool=pool,
+        drain=drain,
+        features=features,
+        sampling=sampling,
+    )
 
 
 class _OnRefresh:

@@ -152,7 +152,7 @@ def _listening(settings: Settings) -> Iterator[None]:
 
 
 def _serve(settings: Settings) -> None:
-    from service.api.head import BoundedProtocol  # noqa: PLC0415  (as above)
+    from service.api.door import GatedProtocol  # noqa: PLC0415  (as above)
     from service.load.workers import hear_of_deaths  # noqa: PLC0415  (as above)
 
     hear_of_deaths()
@@ -163,7 +163,7 @@ def _serve(settings: Settings) -> None:
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http=BoundedProtocol,
+        http=GatedProtocol,
         ws="none",
         ssl_certfile=settings.tls_cert or None,
         ssl_keyfile=settings.tls_key or None,

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from service.features.store import FeatureStore
+from service.load.admission import Admission
 from service.load.drain import Drain
+from service.load.effort import EffortSteps
 from service.load.pool import ComputePool
 from service.settings import Settings
 from service.snapshots.releases import SnapshotHolder
@@ -26,6 +28,8 @@ class Parts:
     holder: SnapshotHolder
     store: WeightsStore
     board: WeightsBoard
+    admission: Admission
+    effort: EffortSteps
     pool: ComputePool
     drain: Drain
     features: FeatureStore | None

@@ -57,7 +57,20 @@ class Settings(BaseSettings):
     max_in_flight: int = Field(
         128,
         ge=1,
-        description="Requests a worker computes or queues; more are answered 503 at once.",
+        description="Most requests a worker takes on at once, and fewer once it had to refuse one; "
+        "more are answered 503 at once.",
+    )
+    deadline_ms: float = Field(
+        0,
+        ge=0,
+        description="Milliseconds in which callers without an X-Deadline-Ms want an answer; 0 "
+        "means whenever it comes.",
+    )
+    recall_floor: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="Recall that a search keeps under pressure; 1 means no search is cut short.",
     )
     redis_url: SecretStr = Field(
         SecretStr(""),

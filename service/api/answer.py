@@ -21,8 +21,9 @@ from service.api.errors import ApiError
 from service.api.schemas import ErrorBody, Listed, Weighted
 from service.features.layout import Known
 from service.parts import Parts
+from service.retrieval.effort import Effort
 from service.retrieval.filters import Condition
-from service.retrieval.retriever import ItemColumns, Query
+from service.retrieval.retriever import ItemColumns, Query, Retrieved
 from service.retrieval.users import User
 from service.snapshots.snapshot import Snapshot
 from service.weights.scenarios import InForce, in_force
@@ -55,7 +56,13 @@ def weights_for(
     return [InForce(each.scenario, None, given) for each in found]
 
 
-def query_for(body: Listed, user: Mapping[str, object], weights: InForce, known: Known) -> Query:
+def query_for(
+    body: Listed,
+    user: Mapping[str, object],
+    weights: InForce,
+    known: Known,
+    effort: Effort,
+) -> Query:
     """The list that the body wants, for a user of whom something may be known."""
     return Query(
         user,
@@ -65,6 +72,7 @@ def query_for(body: Listed, user: Mapping[str, object], weights: InForce, known:
         objective_scores=body.objective_scores,
         filter=[Condition(**dict(condition)) for condition in body.filter],
         stored=known.values,
+        effort=effort,
     )
 
 
@@ -99,9 +107,11 @@ def columns(found: ItemColumns, weights: InForce, known: Known) -> dict[str, obj
     return shown
 
 
-def listed(body: Listed, found: ItemColumns, weights: InForce, known: Known) -> dict[str, object]:
+def listed(body: Listed, found: Retrieved, weights: InForce, known: Known) -> dict[str, object]:
     """The columns of a list, and what was left out of it as seen."""
     shown = columns(found, weights, known)
+    if found.search.effort < 1:
+        shown["effort"] = found.search.effort
     if body.exclude_seen:
         shown["seen_excluded"] = None if known.seen is None else len(known.seen)
     return shown

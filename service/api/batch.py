@@ -55,7 +55,8 @@ async def retrieve_batch(
     looked_up = without_store(len(body.users))
     if parts.features:
         read = snapshot.user_features
-        looked_up = await parts.features.of(body.users, read, seen=body.exclude_seen)
+        with parts.admission.elsewhere():
+            looked_up = await parts.features.of(body.users, read, seen=body.exclude_seen)
 
     def answer(queued: float) -> bytes:
         return _answer(body, snapshot, weights, looked_up, queued, parts)
@@ -74,7 +75,7 @@ def _answer(
     """Runs in the compute pool."""
     began = time.perf_counter()
     asked = zip(body.users, weights, looked_up.users, strict=True)
-    queries = [query_for(body, *each) for each in asked]
+    queries = [query_for(body, *each, parts.effort.effort) for each in asked]
     try:
         lists = retrieve_all(snapshot, queries)
     except FeatureError as error:

@@ -5,6 +5,8 @@ Nothing is computed twice but what a look at tables costs, and nothing at all un
 
 from __future__ import annotations
 
+import math
+
 from service.api.schemas import (
     ExplainedSearch,
     ExplainedWeights,
@@ -52,6 +54,8 @@ def _recall(snapshot: Snapshot, query: Query, found: Retrieved) -> float:
     effort, cells = snapshot.index.effort, found.search.cells
     if effort is None or found.search.strategy != "cells" or cells == effort.cells:
         return 1.0
-    if query.filter:
+    share = found.search.effort
+    if query.filter and share == 1:
         return effort.target_recall
-    return effort.recall(query.weights.as_array(), query.k)
+    depth = query.k * snapshot.files.manifest.items / found.search.candidates
+    return effort.recall(query.weights.as_array(), max(query.k, math.ceil(depth)), share)

@@ -49,7 +49,8 @@ async def retrieve_items(
     looked_up = without_store(1)
     if parts.features:
         read = snapshot.user_features
-        looked_up = await parts.features.of([body.user], read, seen=body.exclude_seen)
+        with parts.admission.elsewhere():
+            looked_up = await parts.features.of([body.user], read, seen=body.exclude_seen)
 
     def answer(queued: float) -> bytes:
         return _answer(body, snapshot, weights, looked_up, queued, parts)
@@ -68,7 +69,7 @@ def _answer(
     """Runs in the compute pool: search, write the columns, note what was seen."""
     began = time.perf_counter()
     (known,) = looked_up.users
-    query = query_for(body, body.user, weights, known)
+    query = query_for(body, body.user, weights, known, parts.effort.effort)
     found = retrieve(snapshot, query)
     seconds = {**looked_up.seconds, "queue": queued, **found.seconds}
     total = sum(looked_up.seconds.values()) + queued + time.perf_counter() - began

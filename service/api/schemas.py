@@ -161,6 +161,11 @@ class Columns(BaseModel):
 class ListColumns(Columns):
     """Columns of a list, best item first."""
 
+    effort: float = Field(
+        1.0,
+        description="The share of its cells that the search visited because the service is under "
+        "pressure, with less recall. Absent while it is not.",
+    )
     seen_excluded: int | None = Field(
         None,
         description="How many seen items were left out; null if what was seen is not to be had. "

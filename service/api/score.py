@@ -31,7 +31,8 @@ async def score_items(
     check_user("user", body.user, snapshot, settings)
     looked_up = without_store(1)
     if parts.features:
-        looked_up = await parts.features.of([body.user], snapshot.user_features, seen=False)
+        with parts.admission.elsewhere():
+            looked_up = await parts.features.of([body.user], snapshot.user_features, seen=False)
 
     def answer(queued: float) -> bytes:
         return _answer(body, snapshot, weights, looked_up, queued, parts)

@@ -9,39 +9,41 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from service.api.errors import OverloadedError
-from service.watch.telemetry import Telemetry
+from service.load.admission import TURN, Admission, Turn
 
 Result = TypeVar("Result")
 
 
 class ComputePool:
-    """About as many threads as cores, and a bound on the requests that wait for them.
+    """About as many threads as cores, and a bound on what waits for them.
 
-    The event loop never computes, and compute never waits behind anything else: a request that
-    would only join a long queue is refused at once, while its caller can still use the time.
+    The event loop never computes, and compute never waits behind anything else. Requests that the
+    admission took on are dropped here if they waited for too long; the bound is for the others.
     """
 
-    def __init__(self, threads: int, max_in_flight: int, telemetry: Telemetry) -> None:
+    def __init__(self, threads: int, most: int, admission: Admission) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="compute")
-        self._max, self._in_flight, self._telemetry = max_in_flight, 0, telemetry
+        self._most, self._held, self._admission = most, 0, admission
 
     async def run(self, compute: Callable[[float], Result]) -> Result:
         """`compute(seconds queued)` in the pool. Raises OverloadedError."""
-        if self._in_flight >= self._max:
-            raise OverloadedError(f"{self._in_flight} requests in flight")
-        queued = time.perf_counter()
-        self._count(+1)
+        if self._held >= self._most:
+            raise OverloadedError(f"{self._held} requests in flight")
+        queued, turn = time.perf_counter(), TURN.get()
+        self._held += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self._executor, lambda: compute(time.perf_counter() - queued)
+                self._executor, self._take, compute, queued, turn
             )
         finally:
-            self._count(-1)
+            self._held -= 1
 
     def close(self) -> None:
         """Wait for what is being computed."""
         self._executor.shutdown(wait=True)
 
-    def _count(self, change: int) -> None:
-        self._in_flight += change
-        self._telemetry.in_flight.set(self._in_flight)
+    def _take(self, compute: Callable[[float], Result], queued: float, turn: Turn | None) -> Result:
+        waited = time.perf_counter() - queued
+        if turn and self._admission.drops(turn):
+            raise OverloadedError(f"{1e3 * waited:.0f} ms in the queue")
+        return compute(waited)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.api.errors import OverloadedError
-from service.parts import ComputePool
-from service.watch.telemetry import Telemetry
+from service.load.admission import Admission
+from service.load.pool import ComputePool
 
 JSON = {"content-type": "application/json"}
 USER = {"user_id": "u00001"}
@@ -151,7 +151,7 @@ def test_limits_follow_the_settings(open_client):
 
 def test_requests_over_the_bound_are_refused_at_once_and_the_rest_are_answered():
     async def overload():
-        pool, hold = ComputePool(1, 2, Telemetry()), threading.Event()
+        pool, hold = ComputePool(1, 2, Admission(1, 2)), threading.Event()
         held = [asyncio.create_task(pool.run(lambda _: hold.wait(5))) for _ in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(OverloadedError):

@@ -1,0 +1,55 @@
+"""The connection's side of the gate: refuses whole requests while the worker is full, unparsed.
+
+Decisions
+- What the app has been handed and the gate has not seen yet counts as taken on. Otherwise all that
+  is ready in one turn of the event loop would find the worker empty.
+- A client that sends and never reads is refused in the app, where writing waits for it. A worker
+  that leaves answers there too, since each of its answers closes the connection.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from service.api.gate import FEWER, on_the_wire, whole_request
+from service.api.head import BoundedProtocol
+from service.load.admission import Admission
+from service.load.drain import Drain
+
+REFUSAL = on_the_wire(FEWER.response(), HTTPStatus.SERVICE_UNAVAILABLE)
+ADMISSION, DRAIN = "admission", "drain"  # in the state of the app's lifespan
+
+
+class GatedProtocol(BoundedProtocol):
+    """One connection."""
+
+    def data_received(self, data: bytes) -> None:
+        """Refuse it if it is one request too many; else hand it on."""
+        route = whole_request(data) if self._between_requests() else None
+        if route is None:
+            super().data_received(data)
+            return
+        admission: Admission = self.app_state[ADMISSION]
+        if self._may_refuse() and admission.turns_away(route):
+            self._refuse_whole()
+            return
+        super().data_received(data)
+        admission.coming += 1
+        self.loop.call_soon(admission.came)  # behind the first step of the request's task
+
+    def _between_requests(self) -> bool:
+        if self._in_head:
+            return not self._head_bytes
+        return bool(self.cycle.response_complete and not self.cycle.more_body)
+
+    def _may_refuse(self) -> bool:
+        drain: Drain = self.app_state[DRAIN]
+        return not drain.draining and not self.flow.write_paused
+
+    def _refuse_whole(self) -> None:
+        self.transport.write(REFUSAL)
+        self._stop_clock()
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )

@@ -1,0 +1,104 @@
+"""The gate: requests that retrieve or score come in as far as the worker can answer them in time.
+
+Decisions
+- Shut before anything of a request is read but its head. A worker that is offered five times what
+  it can do refuses four of five requests, and what a refusal costs is taken from the others. So a
+  request that comes in one piece while the worker is full is refused on its connection, unparsed
+  (door.py). Every other way to send one leads to the gate in front of the app, and to the same
+  answer.
+- The connection stays open: a new one would cost more than the refusal.
+- `X-Deadline-Ms` is what is left of the caller's time when the request arrives. Without it the
+  operator's default holds, if there is one.
+- Refused on its connection a request has no id and no key was asked for: nobody learns from it more
+  than that the worker is busy.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from http import HTTPStatus
+
+from fastapi import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.api.errors import ApiError
+from service.load.admission import TURN, Admission
+
+GATED = ("/retrieve", "/retrieve/batch", "/score")
+HEADER = b"x-deadline-ms"
+FEWER = ApiError(503, "overloaded", "", None, "fewer requests at once")
+
+_START = re.compile(rb"POST (%s) HTTP/1\.1\r\n" % "|".join(GATED).encode())
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,9}) *\r\n", re.IGNORECASE)
+_OTHERWISE = re.compile(rb"\r\n(?:transfer-encoding|connection|expect|upgrade) *:", re.IGNORECASE)
+
+
+def whole_request(data: bytes) -> str | None:
+    """The gated route that these bytes ask for, if they are one request, whole and plain."""
+    start = _START.match(data)
+    if not start:
+        return None
+    end = data.find(b"\r\n\r\n")
+    head = data[: end + 2]
+    lengths = _LENGTH.findall(head)
+    plain = end > 0 and len(lengths) == 1 and not _OTHERWISE.search(head)
+    return start[1].decode() if plain and len(data) == end + 4 + int(lengths[0]) else None
+
+
+def on_the_wire(response: Response, status: int) -> bytes:
+    """A response as bytes, for a connection that stays open."""
+    phrase = HTTPStatus(status).phrase
+    lines = b"".join(b"%s: %s\r\n" % header for header in response.raw_headers)
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode() + lines + b"\r\n" + bytes(response.body)
+
+
+class Gate:
+    """ASGI middleware: 503 for what would be too much, or too late."""
+
+    def __init__(self, app: ASGIApp, admission: Admission, default_ms: float) -> None:
+        self._app, self._admission = app, admission
+        self._default_s = default_ms / 1000 or math.inf
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on if there is a place for it, and hold the place meanwhile."""
+        if scope["type"] != "http" or scope["path"] not in GATED:
+            await self._app(scope, receive, send)
+            return
+        try:
+            budget_s = self._budget_s(scope)
+            self._check(budget_s)
+        except ApiError as error:
+            await error.response()(scope, receive, send)
+            return
+        turn = self._admission.enter(budget_s)
+        TURN.set(turn)  # of this request's task alone
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._admission.leave(turn)
+
+    def _budget_s(self, scope: Scope) -> float:
+        """Of the header, else the operator's. Raises ApiError."""
+        for name, value in scope["headers"]:
+            if name == HEADER:
+                return _seconds(value)
+        return self._default_s
+
+    def _check(self, budget_s: float) -> None:
+        """Raises ApiError if the request must not enter."""
+        expected_ms = 1e3 * self._admission.expected_s
+        reason = self._admission.refusal(budget_s)
+        if reason == "full":
+            raise FEWER
+        if reason:
+            wanted = f"a deadline above {expected_ms:.1f} ms, or fewer requests at once"
+            raise ApiError(503, "overloaded", "X-Deadline-Ms", round(1e3 * budget_s, 3), wanted)
+
+
+def _seconds(value: bytes) -> float:
+    text = value.decode("latin-1")
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not float(text):
+        expected = "milliseconds, a number above 0"
+        raise ApiError(422, "invalid_value", "X-Deadline-Ms", text, expected)
+    return float(text) / 1000

@@ -1,0 +1,225 @@
+"""What a worker takes on, on a simulated worker with a clock of its own."""
+
+import heapq
+import math
+import random
+from collections import deque
+from itertools import count
+
+import pytest
+
+from service.load.admission import WINDOW, Admission
+
+REFUSING = 0.02  # what a refusal takes of a worker, in answers
+LONGEST = 128
+
+
+class Worker:
+    """Answers take 1 on average; requests come at random, whatever the worker does."""
+
+    def __init__(self, threads=1, seed=0):
+        self.now, self._random, self._number = 0.0, random.Random(seed), count()
+        self.windows = []
+        self.admission = Admission(threads, LONGEST, self.windows.append, lambda: self.now)
+        self._threads, self._queue, self._computed = threads, deque(), []
+        self.answers = []  # (when, waited and computed)
+        self.refused = 0
+
+    def offer(self, load, until):
+        """Requests at `load` times the capacity, until then."""
+        due = self.now
+        while due < until:
+            due += self._random.expovariate(load * self._threads)
+            while self._computed and self._computed[0][0] <= due:
+                self._answer()
+            self.now = due
+            if self.admission.refusal():
+                self.refused += 1
+                late = REFUSING / self._threads
+                self._computed = [(at + late, *rest) for at, *rest in self._computed]
+            else:
+                self._queue.append(self.admission.enter())
+                self._compute()
+
+    def _answer(self):
+        self.now, _, turn = heapq.heappop(self._computed)
+        self.admission.leave(turn)
+        self.answers.append((self.now, self.now - turn.entered))
+        self._compute()
+
+    def _compute(self):
+        while self._queue and len(self._computed) < self._threads:
+            turn = self._queue.popleft()
+            if self.admission.drops(turn):
+                self.admission.leave(turn)
+            else:
+                done = self.now + self._random.lognormvariate(-0.045, 0.3)
+                heapq.heappush(self._computed, (done, next(self._number), turn))
+
+    def figures(self, since):
+        """Answers per capacity, and the 99th percentile of their time."""
+        times = sorted(spent for at, spent in self.answers if at > since)
+        rate = len(times) / (self.now - since) / self._threads
+        return rate, times[int(0.99 * len(times))]
+
+
+def loaded(load, threads=1, until=6000):
+    worker = Worker(threads)
+    worker.offer(load, until)
+    return worker
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_at_five_times_the_capacity_answers_are_as_many_and_nearly_as_fast(threads):
+    _, unloaded = loaded(0.1, threads).figures(since=0)
+    goodput, overloaded = loaded(5, threads).figures(since=500)
+    assert goodput >= 0.9
+    assert overloaded <= 2 * unloaded
+
+
+@pytest.mark.parametrize("load", [1.2, 1.5, 2, 3])
+def test_at_any_overload_the_queue_is_short_and_the_worker_busy(load):
+    goodput, p99 = loaded(load).figures(since=1500)
+    assert goodput >= 0.94
+    assert p99 < 12
+
+
+def test_below_its_capacity_a_worker_refuses_nobody():
+    worker = loaded(0.9, until=3000)
+    assert worker.refused == 0
+    assert worker.admission.limit == LONGEST
+
+
+def test_after_an_overload_a_worker_takes_on_again_all_that_it_is_set_to():
+    worker = loaded(5, until=1000)
+    assert worker.admission.limit <= 4
+    worker.offer(0.5, until=1000 + 3 * WINDOW * LONGEST)
+    assert worker.admission.limit == LONGEST
+
+
+def test_what_a_pause_left_in_the_queue_is_answered():
+    worker = loaded(0.7, until=500)
+    worker._computed = [(at + 75, *rest) for at, *rest in worker._computed]
+    worker.offer(0.7, until=1500)
+    assert worker.refused == 0
+    assert not worker.admission.counts
+
+
+def test_callers_who_ask_one_after_the_other_may_keep_a_queue():
+    now = count()
+    admission = Admission(1, LONGEST, clock=lambda: next(now))
+    waiting = deque(admission.enter() for _ in range(16))
+    for _ in range(20 * WINDOW):
+        assert not admission.drops(waiting[0])
+        admission.leave(waiting.popleft())
+        assert admission.refusal() is None
+        waiting.append(admission.enter())
+
+
+def test_the_first_long_queue_of_an_overload_is_dropped_not_answered_late():
+    worker = loaded(5, until=300)
+    assert worker.admission.counts["dropped"] > LONGEST / 2
+    late = [spent for _, spent in worker.answers if spent > LONGEST / 4]
+    assert len(late) <= 2 * WINDOW
+
+
+def test_pressure_is_reported_under_overload_and_not_below():
+    assert any(loaded(5, until=300).windows)
+    assert not any(loaded(0.8, until=3000).windows)
+
+
+class Clock:
+    """One that stands still unless told."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def answering(clock, seconds, threads=1):
+    """An admission that has seen answers of so many seconds."""
+    admission = Admission(threads, LONGEST, clock=clock)
+    for _ in range(100):
+        turn = admission.enter()
+        clock.now += seconds
+        admission.leave(turn)
+    return admission
+
+
+def test_the_time_of_an_answer_is_measured_without_the_wait(clock):
+    admission = answering(clock, 0.01)
+    turns = [admission.enter() for _ in range(5)]
+    for turn in turns:
+        clock.now += 0.01
+        admission.leave(turn)
+    assert admission.service_s == pytest.approx(0.01)
+
+
+def test_a_request_that_could_not_be_answered_before_its_deadline_is_refused_at_once(clock):
+    admission = answering(clock, 0.01)
+    for _ in range(3):
+        admission.enter()
+    assert admission.expected_s == pytest.approx(0.04)
+    assert admission.refusal(0.039) == "deadline"
+    assert admission.refusal(0.041) is None
+
+
+def test_the_time_that_a_request_lay_unseen_counts_against_its_deadline(clock):
+    admission = answering(clock, 0.01)
+    admission.lag_s = 0.03
+    assert admission.expected_s == pytest.approx(0.04)
+    assert admission.enter(0.1).deadline == pytest.approx(clock.now + 0.07)
+
+
+def test_a_request_that_waited_too_long_is_dropped_before_it_is_computed(clock):
+    admission = answering(clock, 0.01)
+    admission.enter()
+    turn = admission.enter(0.03)
+    clock.now += 0.015
+    assert not admission.drops(turn)
+    clock.now += 0.01
+    assert admission.drops(turn)
+
+
+def test_a_worker_with_nothing_else_to_do_answers_whatever_the_deadline(clock):
+    admission = answering(clock, 0.01)
+    assert admission.refusal(0.001) is None
+    assert not admission.drops(admission.enter(0.001))
+
+
+def test_several_threads_share_what_waits(clock):
+    admission = answering(clock, 0.01, threads=2)
+    admission.enter()
+    assert admission.expected_s == pytest.approx(0.01)
+    admission.enter()
+    assert admission.expected_s == pytest.approx(0.015)
+
+
+def test_a_request_that_waits_for_another_service_keeps_no_place(clock):
+    admission = Admission(1, 2, clock=clock)
+    admission.limit = 1
+    with admission.elsewhere():
+        admission.enter()
+        assert admission.refusal() is None
+        admission.enter()
+        assert admission.refusal() == "full"
+    assert admission.here == 2
+
+
+def test_what_the_loop_has_and_the_gate_has_not_seen_takes_a_place():
+    admission = Admission(1, 2)
+    admission.coming += 2
+    assert admission.turns_away("/score")
+    admission.came()
+    assert not admission.turns_away("/score")
+    assert dict(admission.unparsed) == {"/score": 1}
+
+
+def test_without_a_deadline_a_request_may_wait_for_ever(clock):
+    assert Admission(1, 2, clock=clock).enter().deadline == math.inf
