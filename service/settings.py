@@ -84,7 +84,8 @@ class Settings(BaseSettings):
     features_timeout_ms: float = Field(
         5.0,
         gt=0,
-        description="Milliseconds to wait for it; then a request goes on with what it brought.",
+        description="Milliseconds to wait for it, and a tenth more for each further user of a batch; "
+        "then a request goes on with what it brought.",
     )
     max_seen: int = Field(
         200, ge=0, description="Newest seen items of a user that exclude_seen leaves out."

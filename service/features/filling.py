@@ -31,7 +31,7 @@ Advance = Callable[[int], object]
 
 
 class FillError(ValueError):
-    """A table that cannot be loaded, or a store that did not take it; str() is one line."""
+    """A table that cannot be loaded: its file, the place in it, what was expected."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def check(table: UserTable, advance: Advance) -> None:
 
 
 def fill(table: UserTable, url: str, advance: Advance) -> None:
-    """Write the users of a table. Raises FillError, FeaturesUrlError."""
+    """Write the users of a table. Raises FillError, FeaturesUrlError, RedisError."""
     with connect(url) as store, store.pipeline(transaction=False) as pipeline:
         for start, users, columns in table.batches():
             for row, user_id in enumerate(users):
@@ -120,5 +120,5 @@ def fill(table: UserTable, url: str, advance: Advance) -> None:
                 pipeline.execute()
             except redis.RedisError as error:
                 done = f"{start} of {table.rows} users are written, load the file again"
-                raise FillError(f"Redis: {error}; {done}") from None
+                raise redis.RedisError(f"{error}; {done}") from None
             advance(len(users))

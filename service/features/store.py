@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 CONNECTIONS = 32  # of one worker; more look-ups at once wait for one
 SOCKET_S = 1.0
+FURTHER_USER = 0.1  # of the deadline: a batch has more to fetch, and takes longer for it all
 
 Failure = Literal["late", "away", "refused", "skipped"]
 
@@ -109,7 +110,8 @@ class FeatureStore:
         if not self._breaker.allows():
             self._telemetry.features_failures.labels("skipped").inc()
             return None
-        replies = await self._in_time(pipeline)
+        deadline_s = self._deadline_s * (1 + FURTHER_USER * (len(look_ups) - 1))
+        replies = await self._in_time(pipeline, deadline_s)
         failure = replies if isinstance(replies, str) else None
         if failure:
             self._telemetry.features_failures.labels(failure).inc()
@@ -120,10 +122,10 @@ class FeatureStore:
                 log.info("the feature store answers again")
         return None if isinstance(replies, str) else replies
 
-    async def _in_time(self, pipeline: Pipeline) -> list[Any] | Failure:
+    async def _in_time(self, pipeline: Pipeline, deadline_s: float) -> list[Any] | Failure:
         """The replies, or why there are none yet."""
         task = asyncio.ensure_future(pipeline.execute(raise_on_error=False))
-        await asyncio.wait({task}, timeout=self._deadline_s)
+        await asyncio.wait({task}, timeout=deadline_s)
         if not task.done():
             self._late.add(task)
             task.add_done_callback(self._forget)
