@@ -66,7 +66,7 @@ class LookUp:
         if self.user_id is not None and self.features:
             yield "HMGET", key_of(USER, self.user_id), *self.features
         if self.user_id is not None and self.seen:
-            yield "ZRANGE", key_of(SEEN, self.user_id), 0, self.seen - 1, "REV"
+            yield "ZREVRANGE", key_of(SEEN, self.user_id), 0, self.seen - 1
 
     def answered(self, replies: Iterator[Any], longest: int) -> Known:
         """What the replies to its commands say; ids of items longer than `longest` are none."""

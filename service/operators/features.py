@@ -102,7 +102,7 @@ def _load(args: argparse.Namespace, settings: Settings, schema: FeatureSchema) -
 def _show(args: argparse.Namespace, settings: Settings, schema: FeatureSchema) -> None:
     with connect(settings.features_url.get_secret_value()) as store:
         kept = cast("dict[bytes, bytes]", store.hgetall(key_of(USER, args.user)))
-        seen = store.zrange(key_of(SEEN, args.user), 0, SEEN_SHOWN - 1, desc=True, withscores=True)
+        seen = store.zrevrange(key_of(SEEN, args.user), 0, SEEN_SHOWN - 1, withscores=True)
     newest = cast("list[tuple[bytes, float]]", seen)
     rows = [
         (name, _short(text), _note(schema, name, text))

@@ -158,3 +158,22 @@ def test_no_user_ever_gets_what_another_was_late_for(own_redis, monkeypatch):
         await store.close()
 
     asyncio.run(run())
+
+
+def test_a_running_service_reads_the_store_and_leaves_in_order_while_it_hangs(serve, own_redis):
+    write_ages(own_redis, 5)
+    service = serve(CSMF_FEATURES_URL=own_redis.url, CSMF_FEATURES_TIMEOUT_MS="100")
+
+    def origin():
+        return service.call("POST", "/retrieve", {"user": USER, "k": 1})[1]["features"]
+
+    assert within(10, lambda: origin() == "stored")
+    own_redis.freeze()
+    try:
+        assert {origin() for _ in range(breaker.FAILURES + 2)} == {"unavailable"}
+        assert service.stop() == 0
+    finally:
+        own_redis.go_on()
+    log = service.log.read_text()
+    assert "the feature store is skipped and tried once a second: late" in log
+    assert not re.search("Traceback|never|destroyed", log)
