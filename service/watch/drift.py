@@ -4,7 +4,7 @@ Decisions
 - The calibration users of an index (real users of the log it was built from) are cut into ten equal
   parts by a signal, and a live user falls into one of these tenths. While nothing changes each
   tenth gets a tenth; what share each gets is counted, and judged where counts of all workers over
-  hours come together (deploy/prometheus/rules.yml).
+  hours come together (deploy/prometheus/alerts.yml).
 - Signals: `norm`, the length of the user's vector, which tells missing or changed features; and per
   stage `score:<stage>`, the mean of its own scores over the first DEPTH items of the list, which
   tells a changed mix of objectives. Scores depend on the weights, so calibration users are searched

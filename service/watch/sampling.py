@@ -85,7 +85,9 @@ class Sampling:
             effort = "full" if sample.found.search.effort == 1 else "reduced"
             self._telemetry.recall.labels(sample.scenario, effort).observe(recall)
         for signal, tenth in self._drift.tenths(sample, self._rest):
-            self._telemetry.drift_users.labels(sample.scenario, signal, tenth).inc()
+            for place in range(1, 11):  # all ten, so that an empty one shows as 0
+                counter = self._telemetry.drift_users.labels(sample.scenario, signal, place)
+                counter.inc(place == tenth)
         self._telemetry.samples.labels("judged").inc()
         self._rest()
 

@@ -53,12 +53,14 @@ def config():
 
 @pytest.fixture(scope="module")
 def services():
-    return read_config("--profile", "loadtest", "--profile", "keys")["services"]
+    profiles = ("--profile", "loadtest", "--profile", "keys", "--profile", "watch")
+    return read_config(*profiles)["services"]
 
 
 def test_compose_accepts_the_file_and_the_load_test_runs_only_when_asked_for(config, services):
     assert set(config["services"]) == {"redis", "release", "service"}
-    assert set(services) == {"redis", "release", "service", "keys", "loadtest"}
+    asked_for = {"keys", "loadtest", "prometheus", "grafana"}
+    assert set(services) == {"redis", "release", "service"} | asked_for
 
 
 def test_the_service_starts_after_a_release_is_published_and_redis_answers(services):
@@ -83,9 +85,24 @@ def test_every_container_is_confined_and_the_service_cannot_change_a_release(ser
         assert mounts["/releases"]["read_only"] is True, name
 
 
-def test_the_api_is_open_to_this_machine_only(services):
-    assert {port["host_ip"] for port in services["service"]["ports"]} == {"127.0.0.1"}
-    assert [name for name, service in services.items() if service.get("ports")] == ["service"]
+def test_the_api_and_the_dashboard_are_open_to_this_machine_only(services):
+    open_ports = {
+        name: service["ports"] for name, service in services.items() if "ports" in service
+    }
+    assert set(open_ports) == {"service", "grafana"}
+    for ports in open_ports.values():
+        assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
+
+
+def test_prometheus_and_grafana_read_the_files_of_this_project(services):
+    for name, target, source in (
+        ("prometheus", "/etc/prometheus", "deploy/prometheus"),
+        ("grafana", "/etc/grafana/provisioning", "deploy/grafana/provisioning"),
+        ("grafana", "/dashboards/csmf.json", "deploy/grafana/csmf.json"),
+    ):
+        mounts = {mount["target"]: mount for mount in services[name]["volumes"]}
+        assert mounts[target]["read_only"] is True
+        assert Path(mounts[target]["source"]) == ROOT / source
 
 
 def test_the_service_reads_the_keys_that_only_their_own_command_changes(services):
