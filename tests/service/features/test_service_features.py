@@ -1,11 +1,16 @@
 """What a caller may rely on who sends a user id and leaves the rest to the feature store."""
 
 import json
+import re
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from bundle.store import read_current
+from service.api.schemas import FeatureOrigin
+from service.features.layout import Origin
 from service.retrieval.users import RawUser, embed
 from service.snapshots.snapshot import open_snapshot
 
@@ -104,13 +109,13 @@ def test_users_of_a_batch_are_looked_up_in_one_round_trip(client, keep, ask, emp
     ],
 )
 def test_a_stored_value_that_the_tower_cannot_read_is_left_out_told_and_counted(
-    client, keep, ask, empty_redis, feature, text
+    client, reader, keep, ask, empty_redis, feature, text
 ):
     keep(USER, **STORED)
     empty_redis.client().hset(f"csmf:user:{USER}", feature, text)
     found = ask(client, user={"user_id": USER}, explain=True)
     rest = without(STORED, feature)
-    brought = ask(client, user={"user_id": USER, **rest})
+    brought = ask(reader, user={"user_id": USER, **rest})
     assert found["features"] == "unreadable"
     assert found["explanation"]["features"] == {
         "user_id": "request",
@@ -170,3 +175,12 @@ def test_any_user_id_is_looked_up_under_a_key_of_its_own(client, keep, ask, user
     keep("?", **STORED)
     found = ask(client, user={"user_id": user_id}, exclude_seen=True)
     assert (found["features"], found["seen_excluded"]) == ("unknown", 0)
+
+
+def test_the_page_lists_every_value_of_features_and_of_an_explanation():
+    page = (Path(__file__).parents[3] / "docs" / "users.md").read_text()
+    (table,) = re.findall(r"^\| `features` \| \|\n\|---\|---\|\n((?:\|.*\n)*)", page, re.MULTILINE)
+    listed = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert listed == [*get_args(Origin), "unreadable"]
+    for word in get_args(FeatureOrigin):
+        assert f"`{word}`" in page
