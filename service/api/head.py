@@ -5,6 +5,8 @@ Decisions
   closed; so is one of which no head ever comes. What is no HTTP is a 400 with the same body as
   every refusal.
 - What still comes of a request that was answered already is dropped, for READ_S at the longest.
+- Of pipelined requests uvicorn tells only the newest that the connection is gone. The one under way
+  is told here; it would write to what is closed, and log that as an error.
 - Nothing is counted and no clock runs for a head that comes in one piece, as nearly all do.
 """
 
@@ -14,7 +16,8 @@ import asyncio
 from http import HTTPStatus
 from typing import cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.api.errors import ApiError
 
@@ -28,6 +31,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _in_head = True
     _head_bytes = 0
     _clock: asyncio.TimerHandle | None = None
+    _under_way: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first head."""
@@ -35,8 +39,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._start_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the clock."""
+        """Forget the clock, and the answer that nobody waits for."""
         self._stop_clock()
+        if self._under_way:
+            self._under_way.disconnected = not self._under_way.response_complete
+            self._under_way.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -60,6 +67,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """The head is there."""
         self._in_head = False
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._under_way = cycle
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be parsed."""

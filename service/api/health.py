@@ -12,6 +12,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from service.api.errors import ApiError
+from service.api.schemas import ErrorBody
 from service.parts import Parts, parts_of
 from service.watch import scrape
 
@@ -24,7 +25,7 @@ async def livez() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses={503: {"model": ErrorBody}})
 async def readyz(parts: Annotated[Parts, Depends(parts_of)]) -> dict[str, str]:
     """The process serves this pair of bundle and index, and is not about to leave."""
     if parts.drain.draining:
@@ -33,7 +34,15 @@ async def readyz(parts: Annotated[Parts, Depends(parts_of)]) -> dict[str, str]:
     return {"status": "ready", "run_id": snapshot.run_id, "build_id": snapshot.build_id}
 
 
-@router.get("/metrics", response_class=Response)
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {}}},
+        401: {"model": ErrorBody},
+        403: {"model": ErrorBody},
+    },
+)
 def metrics(parts: Annotated[Parts, Depends(parts_of)]) -> Response:
     """Prometheus metrics over all workers of this service."""
     return Response(scrape.render(parts.telemetry.registry), media_type=scrape.CONTENT_TYPE)

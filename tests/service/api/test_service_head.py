@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import uvicorn
+import uvloop
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -30,6 +31,8 @@ def port(monkeypatch):
     monkeypatch.setattr(head, "READ_S", WAIT_S)
 
     async def echo(request):
+        if "x-hold" in request.headers:
+            await asyncio.sleep(WAIT_S)
         try:
             return PlainTextResponse(await request.body())
         except ClientDisconnect:  # as FastAPI does
@@ -42,10 +45,10 @@ def port(monkeypatch):
         routes=[Route("/", echo, methods=["POST"])], exception_handlers={HTTPException: refused}
     )
     app.add_middleware(LimitBody, max_bytes=1000)
-    more = {"ws": "none", "lifespan": "off", "log_level": "error", "timeout_keep_alive": 1}
+    more = {"ws": "none", "lifespan": "off", "log_config": None, "timeout_keep_alive": 1}
     config = uvicorn.Config(app, port=0, http=head.BoundedProtocol, **more)
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=asyncio.run, args=(server.serve(),))
+    thread = threading.Thread(target=uvloop.run, args=(server.serve(),))
     thread.start()
     assert within(10, lambda: server.started)
     yield server.servers[0].sockets[0].getsockname()[1]
@@ -141,6 +144,14 @@ def test_what_follows_a_refusal_is_not_read_for_ever(port):
     answer = exchange(port, endless, *[b"x" * 100] * 200, pause=WAIT_S / 20)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert time.monotonic() - began < 5
+
+
+def test_requests_that_are_followed_by_no_http_are_dropped_without_an_error(port, caplog):
+    held = HEAD + b"x-hold: yes\r\n\r\nbody"
+    assert exchange(port, held * 2 + b"hello\r\n\r\n") == b""
+    time.sleep(2 * WAIT_S)
+    assert exchange(port, HEAD, b"connection: close\r\n\r\nbody").endswith(b"\r\n\r\nbody")
+    assert "Exception" not in caplog.text
 
 
 def test_bytes_of_any_kind_are_answered_or_dropped_and_harm_nothing(port, caplog):
