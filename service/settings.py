@@ -84,8 +84,8 @@ class Settings(BaseSettings):
     features_timeout_ms: float = Field(
         5.0,
         gt=0,
-        description="Milliseconds to wait for it, and a tenth more for each further user of a batch; "
-        "then a request goes on with what it brought.",
+        description="Milliseconds to wait for it, and a tenth more for each further user of a "
+        "batch; then a request goes on with what it brought.",
     )
     max_seen: int = Field(
         200, ge=0, description="Newest seen items of a user that exclude_seen leaves out."
@@ -143,6 +143,15 @@ class Settings(BaseSettings):
         ge=0,
         le=1,
         description="Share of lists that are searched for again, exactly, in the background.",
+    )
+    traces_url: str = Field(
+        "",
+        pattern=r"^(|https?://\S+)$",
+        description="OpenTelemetry collector that takes OTLP over HTTP, as http://host:4318; empty "
+        "means no traces.",
+    )
+    traces_share: float = Field(
+        0.01, ge=0, le=1, description="Share of requests traced where the caller did not decide."
     )
     log_level: str = Field(
         "info",

@@ -17,7 +17,7 @@ from service.retrieval.fresh import with_delta
 from service.retrieval.index import open_index
 from service.retrieval.retriever import Query, retrieve
 from service.retrieval.scorer import Candidates, score
-from service.retrieval.users import embed
+from service.retrieval.users import RawUser, embed
 from service.snapshots.releases import load_snapshot
 
 PAPER = np.array([1.0, 1.8, 1.2])
@@ -158,6 +158,6 @@ def test_old_and_new_items_are_scored_and_removed_ones_are_missing(fresh):
     asked = [*ids[places].tolist(), *gone]
     found = score(snapshot, Candidates({}, snapshot.default_weights, asked))
     assert (found.item_ids, found.missing) == (asked[:-3], gone)
-    (user,) = embed(snapshot, [{}])
+    (user,) = embed(snapshot, [RawUser({})])
     query_1M = scale_query(user.vector_1M, np.ones(3), snapshot.segments)
     np.testing.assert_allclose(found.scores, vectors_NM[places] @ query_1M[0], atol=1e-5)
