@@ -39,7 +39,7 @@ $(VENV)/.installed-demo: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet $(PIP_ARGS) --editable '.[training,index,service,loadtests,dev]'
+	$(BIN)/pip install --quiet $(PIP_ARGS) --editable '.[training,index,service,tracing,loadtests,dev]'
 	touch $@ $(VENV)/.installed-demo
 
 paper: $(VENV)/.installed-demo  ## the paper's tables and figures, measured again; hours, goes on after any stop

@@ -18,7 +18,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-IMAGES = {"service": ["service"], "training": ["training", "index"], "loadtests": ["loadtests"]}
+IMAGES = {
+    "service": ["service", "tracing"],
+    "training": ["training", "index"],
+    "loadtests": ["loadtests"],
+}
 NOT_HERE = {"async-timeout": "Apache-2.0"}  # installed on Python before 3.11.3 only
 SHORT = 60  # a longer "License" is the text itself
 TOP = """# Licences

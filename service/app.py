@@ -22,7 +22,7 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -53,6 +53,9 @@ from service.weights.redis_store import RedisStore
 from service.weights.scenarios import unfit
 from service.weights.store import WeightsStore
 
+if TYPE_CHECKING:
+    from service.watch.tracing import Traces
+
 log = logging.getLogger(__name__)
 
 RESTART_S = 1.0  # between attempts of a worker to start
@@ -72,12 +75,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     effort = EffortSteps(settings.recall_floor)
     admission = Admission(settings.compute_threads, settings.max_in_flight, effort.note)
     ring = open_ring(settings, telemetry.keys_unreadable.set)
+    traces = open_traces(settings)
     app = FastAPIOffline(
         redoc_url=None,
         title="CSMF retrieval",
         description=DESCRIPTION,
         version="1",
-        lifespan=_lifespan(settings, telemetry, drain, admission, effort),
+        lifespan=_lifespan(settings, telemetry, drain, admission, effort, traces),
     )
     app.add_middleware(LimitBody, max_bytes=settings.max_body_bytes)
     app.add_middleware(Gate, admission=admission, default_ms=settings.deadline_ms)
@@ -89,6 +93,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(RefusePages)
     app.add_middleware(MeasureRetrieval, telemetry=telemetry)
     app.add_middleware(CloseWhenDraining, drain=drain)
+    if traces:
+        traces.follow(app)
     app.add_middleware(IdentifyRequest, access_log=settings.access_log)
     install_handlers(app)
     for api in (retrieve, batch, score, weights, health):
@@ -102,6 +108,20 @@ def open_store(settings: Settings) -> WeightsStore:
     """Redis if a URL is set, else a local file. Raises StoreUnavailableError for the latter."""
     url = settings.redis_url.get_secret_value()
     return RedisStore(url) if url else EmbeddedStore(settings.state_dir / "weights.sqlite3")
+
+
+def open_traces(settings: Settings) -> Traces | None:
+    """Where spans go, if anywhere. Raises RuntimeError where the extra is not installed."""
+    if not settings.traces_url:
+        return None
+    try:
+        from service.watch.tracing import Traces  # noqa: PLC0415  (an extra, for those who want it)
+    except ImportError as error:
+        raise RuntimeError(
+            f"CSMF_TRACES_URL: expected the extra `tracing` to be installed, but {error}; run "
+            "pip install 'csmf-retrieval[tracing]', or leave it empty"
+        ) from None
+    return Traces(settings.traces_url, settings.traces_share)
 
 
 def open_features(settings: Settings, telemetry: Telemetry) -> FeatureStore | None:
@@ -130,11 +150,14 @@ def _lifespan(
     drain: Drain,
     admission: Admission,
     effort: EffortSteps,
+    traces: Traces | None,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         leave_with_parent()
         async with AsyncExitStack() as stack:
+            if traces:
+                stack.callback(traces.close)
             with _ending_alone():
                 app.state.parts = _put_together(
                     settings, telemetry, drain, admission, effort, stack

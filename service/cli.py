@@ -97,7 +97,7 @@ def _problem(settings: Settings) -> str | None:
     from bundle.store import read_current  # noqa: PLC0415
     from service.access.keys import KeysError  # noqa: PLC0415
     from service.access.ring import open_ring  # noqa: PLC0415
-    from service.app import open_holder, open_store  # noqa: PLC0415
+    from service.app import open_holder, open_store, open_traces  # noqa: PLC0415
     from service.features.layout import FeaturesUrlError  # noqa: PLC0415
     from service.features.store import connections  # noqa: PLC0415
     from service.snapshots.bounds import SizeError  # noqa: PLC0415
@@ -109,6 +109,8 @@ def _problem(settings: Settings) -> str | None:
     try:
         open_ring(settings)
         _check_tls(settings)
+        if traces := open_traces(settings):
+            traces.close()
         with _listening(settings):
             open_store(settings).close()
             if settings.features_url.get_secret_value():

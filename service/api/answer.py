@@ -8,6 +8,7 @@ Decisions
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +27,7 @@ from service.retrieval.filters import Condition
 from service.retrieval.retriever import ItemColumns, Query, Retrieved
 from service.retrieval.users import User
 from service.snapshots.snapshot import Snapshot
+from service.watch.noted import note
 from service.weights.scenarios import InForce, in_force
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -64,6 +66,7 @@ def query_for(
     effort: Effort,
 ) -> Query:
     """The list that the body wants, for a user of whom something may be known."""
+    note(k=body.k)
     return Query(
         user,
         weights.weights,
@@ -124,6 +127,7 @@ def features_of(user: User, known: Known) -> str | None:
 
 def made_by(snapshot: Snapshot, seconds: Mapping[str, float]) -> dict[str, object]:
     """What made an answer, and in which time."""
+    note(snapshot=snapshot.name, seconds=seconds, ended_ns=time.time_ns())
     return {
         "run_id": snapshot.run_id,
         "build_id": snapshot.build_id,

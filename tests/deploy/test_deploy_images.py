@@ -77,7 +77,7 @@ def test_only_sources_reach_a_build():
 
 
 def test_what_the_service_image_installs_contains_neither_torch_nor_training_tools():
-    installed = closure(requirements_of("service"))
+    installed = closure(requirements_of("service", "tracing"))
     assert {"fastapi", "faiss-cpu", "onnxruntime", "redis"} <= set(installed)
     assert not set(installed) & {"torch", "polars", "pyarrow", "onnxscript", "tensorboard"}
 
@@ -85,7 +85,7 @@ def test_what_the_service_image_installs_contains_neither_torch_nor_training_too
 def test_every_package_of_the_images_is_pinned_and_no_pin_contradicts_the_project():
     lines = (ROOT / "deploy" / "constraints.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
-    direct = requirements_of("training", "index", "service", "loadtests")
+    direct = requirements_of("training", "index", "service", "tracing", "loadtests")
     needed = set(closure(direct)) - {"torch", "setuptools"}
     assert needed <= set(pins), f"not pinned: {sorted(needed - set(pins))}; see constraints.txt"
     for requirement in map(Requirement, direct):
