@@ -33,6 +33,7 @@ PRESETS: MappingProxyType[str, Json] = MappingProxyType(
     {
         "default": {},
         "taught": {
+            "model": {"hidden": [512], "columns": 48},
             "teachers": 2,
             "middle": {"epochs": 4, "taught": 1.0, "own": 0.0},
             "last": {
@@ -46,7 +47,7 @@ PRESETS: MappingProxyType[str, Json] = MappingProxyType(
                 "teacher_epochs": 3,
             },
             "recovery": {"epochs": 4, "learning_rate": 1e-3, "decay": "linear"},
-            "pruning": {"tau": 0.25, "tau_tables": 0.1, "fresh_units": 384, "fresh_columns": 32},
+            "pruning": {"tau": 0.25, "tau_tables": 0.1, "fresh_units": 256, "fresh_columns": 24},
         },
         "paper": {
             "model": {"segments": "cpp"},

@@ -2,7 +2,8 @@
 
 Decisions
 - One process a core, one thread a process: a second thread gains less than a second run.
-- CSMF's runs come first: each trains an exposure model that every other method then starts from.
+- CSMF's runs come first, whatever their preset: they train the exposure models that all other
+  methods then start from.
 - A run that fails is named and stops the study; what was found stays, and the same command goes on.
 """
 
@@ -45,7 +46,7 @@ class Run:
 def run_all(runs: Sequence[Run], jobs: int, title: str) -> None:
     """Make all runs that have not been made: those that train exposure models, then the rest."""
     left = [run for run in runs if not run.done]
-    leading = [run for run in left if run.variant.name == runs[0].variant.name]
+    leading = [run for run in left if run.variant.method == runs[0].variant.method]
     following = [run for run in left if run not in leading]
     bar = tqdm(desc=title, total=len(left), unit="run", disable=not sys.stderr.isatty())
     began, made = time.monotonic(), 0

@@ -36,7 +36,8 @@ class StudyLog:
     settings: tuple[str, ...] = ()
     raw: str | None = None  # which raw file it needs
     tuned_on: str | None = None  # the log whose trials choose for it; none: all run as preset
-    sweeps: bool = False  # the log of Table 3, Fig. 4 and 5, and of all starts and sizes
+    sized: bool = True  # rivals are run larger too; else all methods have one size
+    sweeps: bool = False  # the log of Table 3, Fig. 4 and 5, and of all starts
 
 
 def shipped(name: str, *settings: str, method: str = "csmf") -> Variant:
@@ -49,9 +50,11 @@ def scratch(method: str) -> Variant:
     return Variant(f"{method}, from scratch", method, settings=("method.start=scratch",))
 
 
-# The same partition for `joint`; and for rivals all units that CSMF has in the end, from the start.
+# Rivals are run at half of CSMF's exposure model; and, as theirs may gain by size, at its size and
+# with all units that CSMF has in the end, from the start. `joint` has them in CSMF's partition.
 PARTITION = ("pruning.tau=0.25", "pruning.tau_tables=0.1")
 FRESH = ("pruning.fresh_units=384", "pruning.fresh_columns=32")
+SAME_START = ("model.hidden=[512]", "model.columns=48")
 AS_LARGE = ("model.hidden=[1024]", "model.columns=96")
 RIVALS = ("youtubednn-mix", "moppr", "dmtl", "mvke", "dmmp", "full-ft", "lora", "bitfit")
 FROM_SCRATCH = ("moppr", "dmtl", "mvke", "dmmp", "joint")
@@ -76,14 +79,15 @@ TAUGHT_MIX = Variant(
     "taught",
     ("middle.teacher_epochs=3", "middle.decay=linear"),
 )
-OTHER_STARTS_AND_SIZES = (
-    TAUGHT_MIX,
-    *(scratch(method) for method in FROM_SCRATCH),
-    *(
-        Variant(f"{method}, as large as csmf", method, settings=AS_LARGE)
-        for method in ("full-ft", "youtubednn-mix")
-    ),
+LARGER = tuple(
+    Variant(f"{method}, {size}", method, settings=settings)
+    for size, settings in (
+        ("from csmf's exposure model", SAME_START),
+        ("as large as csmf", AS_LARGE),
+    )
+    for method in ("full-ft", "youtubednn-mix")
 )
+OTHER_STARTS = (TAUGHT_MIX, *(scratch(method) for method in FROM_SCRATCH))
 PLAIN_ABLATIONS = (
     Variant("plain cascade, w/o AML", "csmf-no-aml"),
     Variant("plain cascade, w/o accuracy recovery", "csmf-no-recovery"),
@@ -151,18 +155,22 @@ class Study:
     trials: int  # per method and log; 1 is the defaults
     methods: tuple[Variant, ...] = MAIN
     retrained: tuple[Variant, ...] = MIXES
-    others: tuple[Variant, ...] = OTHER_STARTS_AND_SIZES
+    larger: tuple[Variant, ...] = LARGER
+    others: tuple[Variant, ...] = OTHER_STARTS
     ablations: tuple[Variant, ...] = ABLATIONS
     sweeps: tuple[Variant, ...] = SWEEPS
 
     @property
     def everything(self) -> tuple[Variant, ...]:
         """The methods of tables and fronts, on whatever log."""
-        return (*self.methods, *self.retrained, *self.others)
+        return (*self.methods, *self.retrained, *self.larger, *self.others)
 
     def main(self, log: StudyLog) -> tuple[Variant, ...]:
         """Those of them that are run on a log."""
-        return self.everything if log.sweeps else (*self.methods, *self.retrained)
+        if log.sweeps:
+            return self.everything
+        larger = self.larger if log.sized else ()
+        return (*self.methods, *self.retrained, *larger)
 
     def tables(self, log: StudyLog) -> list[tuple[Variant, int]]:
         """(variant, seed), CSMF's first: they train the exposure models that others start from."""
@@ -204,6 +212,7 @@ QUICK = Study(
     seeds=2,
     few=1,
     trials=1,
+    larger=(),
     others=(),
     ablations=ABLATIONS[:7],
     sweeps=tuple(each for each in SWEEPS if each.name in _SWEPT),
@@ -217,8 +226,9 @@ FULL = Study(
             "trivago",
             "trivago",
             ("convert", "trivago", "--input", "{raw}", "--out", "{out}"),
-            ("model.hidden=[]", "sampling.unknown_rate=0.2"),
+            ("model.hidden=[]", "model.columns=32", "sampling.unknown_rate=0.2"),
             raw="trivago",
+            sized=False,
             tuned_on="trivago",
         ),
         StudyLog(
@@ -228,8 +238,10 @@ FULL = Study(
             (  # as many purchases as others have exposures: few passes do
                 *("split.min_count=1", "first.epochs=8", "first.learning_rate=3e-3"),
                 *("last.epochs=1", "last.teacher_epochs=1", "recovery.epochs=1"),
+                *("model.hidden=[256]", "model.columns=32"),
             ),
             raw="beibei",
+            sized=False,
         ),
     ),
     seeds=5,

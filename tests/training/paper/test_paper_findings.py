@@ -22,6 +22,7 @@ STUDY = Study(
     trials=1,
     methods=(OURS, RIVAL),
     retrained=(),
+    larger=(),
     others=(),
     ablations=(),
     sweeps=(),

@@ -21,6 +21,7 @@ STUDY = Study(
     few=1,
     trials=1,
     retrained=(),
+    larger=(),
     others=(),
     methods=tuple(Variant(name, name) for name in NAMES),
     ablations=(Variant("w/o AML", "csmf-no-aml"),),
