@@ -1,11 +1,13 @@
-"""The picture of a run: latency, throughput and how soon changed weights were served, over time.
+"""The pictures of load tests: a run over time, an overload over the load that was offered.
 
 plot_run(history_csv, changes_csv, Path("run.png"), title="50 users")
+plot_overload(figures, ["full", "steps"], (0.5, 1, 5), Path("overload.png"))
 """
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,6 +33,37 @@ def plot_run(history: Path, changes: Path, out: Path, title: str) -> None:
     _plot_changes(weights, _read(changes), start)
     weights.set_xlabel("seconds since the first request")
     figure.suptitle(title)
+    figure.savefig(out, dpi=120)
+
+
+def plot_overload(
+    figures: Mapping[str, float], services: Sequence[str], loads: Sequence[float], out: Path
+) -> None:
+    """Write a PNG of goodput, times and effort of each service over the load."""
+    figure = Figure(figsize=(9, 9), layout="constrained")
+    goodput, times, effort = figure.subplots(3, 1, sharex=True)
+
+    def plot(axes: Axes, name: str, label: str = "", **style: str) -> None:
+        for service, colour in zip(services, ("#7fb3d5", "#1b4f72"), strict=True):
+            values = [figures[f"{service}_{load:g}x_{name}"] for load in loads]
+            axes.plot(loads, values, color=colour, label=f"{service}{label}", marker=".", **style)
+
+    plot(goodput, "goodput_of_capacity")
+    goodput.plot(loads, [min(1, load) for load in loads], color="#b2babb", label="ideal")
+    goodput.axhline(0.9, color="#c0392b", linewidth=0.8)
+    plot(times, "p99_ms", ", p99")
+    plot(times, "p50_ms", ", p50", linestyle="--")
+    plot(times, "refused_p99_ms", ", refusals p99", linestyle=":")
+    times.axhline(2 * figures["unloaded_p99_ms"], color="#c0392b", linewidth=0.8)
+    plot(effort, "effort")
+    goodput.set(ylabel="answers, of capacity", ylim=(0, None))
+    times.set(ylabel="ms since the request was due", yscale="log")
+    effort.set(ylabel="search effort", ylim=(0, 1.05), xlabel="requests offered, of capacity")
+    for axes in (goodput, times, effort):
+        _add_legend(axes)
+    figure.suptitle(
+        f"one worker on one core, capacity {figures['capacity_per_s']:.0f} requests a second"
+    )
     figure.savefig(out, dpi=120)
 
 

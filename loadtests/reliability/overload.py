@@ -1,0 +1,127 @@
+"""Offer a worker up to five times what it can do: how many are answered, how fast, who is refused?
+
+Decisions
+- One worker on one core, the client on another: what a worker does must not depend on who asks.
+  Requests are due at random times, whatever the service does (openloop.py).
+- Capacity is what the worker answers to a few clients that never pause, at full service; unloaded
+  is a tenth of it. Both are measured on the service with a recall floor of 1, whose searches are
+  never cut short; the same service shows what the steps of effort add.
+- Loads go upwards, so that none finds the worker in the state that a higher one left behind. The
+  first seconds of each are not counted: so long the worker takes to see what happens to it.
+- Judged is the service as it is shipped, with steps of effort: at five times the capacity the time
+  of an answer, the number of answers and the time of a refusal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from loadtests.plot import plot_overload
+from loadtests.reliability.openloop import Offer, spoken
+from loadtests.reliability.pairs import find_pairs, make_runs
+from loadtests.reliability.running import RunningService, ServiceError
+from loadtests.verdict import Threshold
+
+LOADS = (0.5, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0)
+UNLOADED = 0.1
+AT_ONCE = 4  # more than one thread and the event loop can use
+SERVICES = {"full": 1.0, "steps": 0.8}  # recall floors
+WORST = f"steps_{LOADS[-1]:g}x"
+Figures = dict[str, float]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Of this experiment."""
+    add = parser.add_argument
+    add("--releases", type=Path, help="whose current pair to serve; default: one made here")
+    add("--items", type=int, default=200_000, help="of the pair made here (default: %(default)s)")
+    add("--k", type=int, default=100, help="items of each answer (default: %(default)s)")
+    add("--seconds", type=float, default=20, help="of each load (default: %(default)s)")
+    add("--settle", type=float, default=4, help="of these, not counted (default: %(default)s)")
+    add("--flags", default="", help="more flags of csmf-serve, such as '--deadline-ms 20'")
+
+
+def thresholds(_: argparse.Namespace) -> list[Threshold]:
+    """What must be reached."""
+    return [
+        Threshold("overload", f"{WORST}_p99_of_unloaded", at_most=2),
+        Threshold("overload", f"{WORST}_goodput_of_capacity", at_least=0.9),
+        Threshold("overload", f"{WORST}_refused_p99_ms", at_most=10),
+        Threshold("overload", "failed", at_most=0),
+    ]
+
+
+def run(options: argparse.Namespace, work: Path) -> Figures:
+    """Offer each load; the figures, and a picture of them."""
+    work.mkdir(parents=True, exist_ok=True)
+    pair = find_pairs(options.releases or make_runs(work, ["overload"], options.items))[0]
+    bodies = [json.dumps({"user": user, "k": options.k}) for user in pair.users()]
+    figures: Figures = {}
+    for name, floor in SERVICES.items():
+        flags = ["--recall-floor", str(floor), "--workers", "1", *options.flags.split()]
+        with _one_core(0):
+            service = RunningService(pair.releases, work, *flags).__enter__()
+        try:
+            offer = Offer(service.port, "/retrieve", bodies, options.seconds, options.settle)
+            offer = replace(offer, core=max(os.sched_getaffinity(0)))
+            if not figures:
+                figures = _unloaded(offer)
+            for load in LOADS:
+                seen = _offer(replace(offer, rate=load * figures["capacity_per_s"]))
+                figures |= _named(f"{name}_{load:g}x", seen, figures)
+        finally:
+            service.__exit__()
+    figures["failed"] = sum(value for name, value in figures.items() if name.endswith("_failed"))
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        plot_overload(figures, list(SERVICES), LOADS, options.out / "overload.png")
+    return figures
+
+
+@contextmanager
+def _one_core(number: int) -> Iterator[None]:
+    """Processes that start meanwhile stay on one of the cores."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(cores)[number]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def _unloaded(offer: Offer) -> Figures:
+    """Capacity, and the times of a worker that is hardly asked."""
+    closed = [_offer(replace(offer, at_once=AT_ONCE, seed=seed)) for seed in range(3)]
+    capacity = statistics.median(seen["goodput_per_s"] for seen in closed)
+    if not capacity:
+        raise ServiceError("no request was answered while the service was otherwise idle")
+    seen = _offer(replace(offer, rate=UNLOADED * capacity))
+    times = {f"unloaded_{name}": seen[name] for name in ("p50_ms", "p99_ms", "sent_late_p99_ms")}
+    return {"capacity_per_s": capacity, **times}
+
+
+def _offer(offer: Offer) -> Figures:
+    """Made by a process of its own. Raises ServiceError."""
+    command = [sys.executable, "-m", "loadtests.reliability.openloop"]
+    ran = subprocess.run(command, input=spoken(offer), capture_output=True, text=True, check=False)  # noqa: S603  our own interpreter
+    if ran.returncode:
+        raise ServiceError(f"the client failed: {ran.stderr.strip()[-500:]}")
+    seen: Figures = json.loads(ran.stdout)
+    return seen
+
+
+def _named(name: str, seen: Mapping[str, float], so_far: Figures) -> Figures:
+    compared = {
+        "goodput_of_capacity": round(seen["goodput_per_s"] / so_far["capacity_per_s"], 3),
+        "p99_of_unloaded": round(seen["p99_ms"] / so_far["unloaded_p99_ms"], 3),
+    }
+    return {f"{name}_{figure}": value for figure, value in {**seen, **compared}.items()}
