@@ -39,7 +39,9 @@ class FeatureError(ValueError):
 
     def __init__(self, feature: str, row: int, value: object, expected: str) -> None:
         self.feature, self.row, self.value, self.expected = feature, row, value, expected
-        super().__init__(f"feature {feature!r}, row {row}: expected {expected}, got {value!r:.80}")
+        super().__init__(
+            f"feature {feature!r}, row {row}: expected {expected}, got {_shown(value)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -264,6 +266,13 @@ def category_key(value: object, feature: str, row: int) -> str:
     if isinstance(value, int | np.integer | str):
         return str(value)
     raise FeatureError(feature, row, value, "a string, integer, boolean or null")
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{value!r:.80}"
+    except RecursionError:  # nested as deep as a JSON parser goes
+        return f"a {type(value).__name__}"
 
 
 def _finite(value: object, feature: str, row: int) -> float:

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bundle.store import read_current
@@ -12,6 +12,7 @@ from service.features.layout import LookUp
 from service.retrieval.users import RawUser, embed
 from service.snapshots.snapshot import open_snapshot
 
+DEEPEST = b"[" * 1000 + b"]" * 1000  # that the parser reads
 USER = {"user_id": "u00003"}
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 values = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
@@ -26,6 +27,7 @@ def snapshot(release):
     return open_snapshot(release.releases, read_current(release.releases))
 
 
+@example(hour=DEEPEST, age=DEEPEST, recent_items=DEEPEST, seen=[])
 @settings(max_examples=300, deadline=None)
 @given(hour=stored, age=stored, recent_items=stored, seen=st.lists(st.binary(max_size=9)))
 def test_nothing_that_can_be_stored_harms_a_request(snapshot, hour, age, recent_items, seen):
