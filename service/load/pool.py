@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 from service.api.errors import OverloadedError
@@ -19,6 +20,7 @@ class ComputePool:
 
     The event loop never computes, and compute never waits behind anything else. Requests that the
     admission took on are dropped here if they waited for too long; the bound is for the others.
+    What is computed belongs to its request: it logs under its id, and shows in its trace.
     """
 
     def __init__(self, threads: int, most: int, admission: Admission) -> None:
@@ -33,7 +35,7 @@ class ComputePool:
         self._held += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self._executor, self._take, compute, queued, turn
+                self._executor, copy_context().run, self._take, compute, queued, turn
             )
         finally:
             self._held -= 1
