@@ -30,7 +30,7 @@ HEADER = b"x-deadline-ms"
 FEWER = ApiError(503, "overloaded", "", None, "fewer requests at once")
 
 _START = re.compile(rb"POST (%s) HTTP/1\.1\r\n" % "|".join(GATED).encode())
-_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,9}) *\r\n", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length[^\S\r\n]*:[^\S\r\n]*([^\r\n]*)", re.IGNORECASE)
 _OTHERWISE = re.compile(rb"\r\n(?:transfer-encoding|connection|expect|upgrade) *:", re.IGNORECASE)
 
 
@@ -41,9 +41,8 @@ def whole_request(data: bytes) -> str | None:
         return None
     end = data.find(b"\r\n\r\n")
     head = data[: end + 2]
-    lengths = _LENGTH.findall(head)
-    plain = end > 0 and len(lengths) == 1 and not _OTHERWISE.search(head)
-    return start[1].decode() if plain and len(data) == end + 4 + int(lengths[0]) else None
+    whole = _LENGTH.findall(head) == [b"%d" % (len(data) - end - 4)]
+    return start[1].decode() if whole and not _OTHERWISE.search(head) else None
 
 
 def on_the_wire(response: Response, status: int) -> bytes:
