@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import shlex
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from types import ModuleType
 
 from loadtests.reliability import (
     catalogue,
+    contract,
     filters,
     kills,
     malformed,
@@ -34,6 +36,7 @@ from loadtests.verdict import Verdict, as_table, judge
 
 EXPERIMENTS: Mapping[str, ModuleType] = {
     "catalogue": catalogue,
+    "contract": contract,
     "filters": filters,
     "kills": kills,
     "malformed": malformed,
@@ -42,13 +45,14 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
     "swaps": swaps,
     "weights": weights,
 }
+HERE = Path(__file__).parent
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run as told by `argv`; the exit code."""
     options = _parser().parse_args(argv)
     experiment = EXPERIMENTS[options.experiment]
-    began = datetime.now(UTC)
+    began, commit = datetime.now(UTC), _commit()
     try:
         with tempfile.TemporaryDirectory(prefix="csmf-reliability-") as scratch:
             figures = experiment.run(options, options.work or Path(scratch))
@@ -59,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(as_table(verdicts))
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        document = _document(options.experiment, argv, began, figures, verdicts)
+        document = _document(argv, began, figures, verdicts) | {"commit": commit}
         path = options.out / f"{options.experiment}.json"
         path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         print(f"all figures: {path}")
@@ -80,7 +84,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _document(
-    name: str,
     argv: Sequence[str] | None,
     began: datetime,
     figures: Mapping[str, float],
@@ -89,6 +92,7 @@ def _document(
     given = sys.argv[1:] if argv is None else argv
     return {
         "command": shlex.join(["python", "-m", "loadtests.reliability", *given]),
+        "verdict": "met" if all(verdict.met for verdict in verdicts) else "missed",
         "began": began.isoformat(timespec="seconds"),
         "machine": {
             "cores": len(os.sched_getaffinity(0)),
@@ -101,6 +105,13 @@ def _document(
             for v in verdicts
         ],
     }
+
+
+def _commit() -> str:
+    """Of the code that was measured; `+` where it was changed since."""
+    described = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    ran = subprocess.run(described, capture_output=True, text=True, check=False, cwd=HERE)  # noqa: S603
+    return ran.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

@@ -37,11 +37,12 @@ class Answer:
 class Client:
     """Keeps connections to one service; POSTs the same few bodies again and again."""
 
-    def __init__(self, port: int, path: str, bodies: Sequence[bytes]) -> None:
+    def __init__(self, port: int, path: str, bodies: Sequence[bytes], key: str = "") -> None:
         self._port, self.queries = port, len(bodies)
+        shown = f"authorization: Bearer {key}\r\n" if key else ""
         self._requests = [
             f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\n\r\n".encode()
+            f"{shown}content-length: {len(body)}\r\n\r\n".encode()
             + body
             for body in bodies
         ]
