@@ -12,13 +12,16 @@ measured list length; a list longer than any measured visits every cell.
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bundle.scoring import segment_scales
+
+REMEMBERED = 1024  # weights, whose nearest directions are looked up once
 
 
 class EffortPoint(BaseModel):
@@ -82,9 +85,20 @@ class EffortMap(BaseModel):
         return min(point.reduced[row][column] for point in points)
 
     def _nearest(self, weights_S: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The S measured directions that are nearest."""
-        cosines_G = self._directions_GS @ _direction(weights_S)
-        return np.argsort(-cosines_G, kind="stable")[: len(weights_S)]
+        """The S measured directions that are nearest; remembered, as few weights are in force."""
+        return self._remembered(np.asarray(weights_S, np.float64).tobytes())
+
+    @cached_property
+    def _remembered(self) -> Callable[[bytes], NDArray[np.int64]]:
+        directions_GS = self._directions_GS
+
+        @lru_cache(REMEMBERED)
+        def nearest(weights: bytes) -> NDArray[np.int64]:
+            weights_S = np.frombuffer(weights)
+            cosines_G = directions_GS @ _direction(weights_S)
+            return np.argsort(-cosines_G, kind="stable")[: len(weights_S)]
+
+        return nearest
 
     @cached_property
     def _directions_GS(self) -> NDArray[np.float64]:

@@ -3,12 +3,15 @@
 Decisions
 - What the app has been handed and the gate has not seen yet counts as taken on. Otherwise all that
   is ready in one turn of the event loop would find the worker empty.
+- A connection on which requests were refused is closed when none came for twice the usual time: a
+  timer for each refusal would cost a third of it.
 - A client that sends and never reads is refused in the app, where writing waits for it. A worker
   that leaves answers there too, since each of its answers closes the connection.
 """
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 
 from service.api.gate import FEWER, on_the_wire, whole_request
@@ -23,19 +26,34 @@ ADMISSION, DRAIN = "admission", "drain"  # in the state of the app's lifespan
 class GatedProtocol(BoundedProtocol):
     """One connection."""
 
+    _admission: Admission
+    _drain: Drain
+    _refused = False  # since the connection was last looked at
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Know whom to ask."""
+        super().connection_made(transport)
+        self._admission, self._drain = self.app_state[ADMISSION], self.app_state[DRAIN]
+
     def data_received(self, data: bytes) -> None:
         """Refuse it if it is one request too many; else hand it on."""
         route = whole_request(data) if self._between_requests() else None
         if route is None:
             super().data_received(data)
-            return
-        admission: Admission = self.app_state[ADMISSION]
-        if self._may_refuse() and admission.turns_away(route):
+        elif self._may_refuse() and self._admission.turns_away(route):
             self._refuse_whole()
-            return
-        super().data_received(data)
-        admission.coming += 1
-        self.loop.call_soon(admission.came)  # behind the first step of the request's task
+        else:
+            super().data_received(data)
+            self._admission.coming += 1
+            self.loop.call_soon(self._admission.came)  # behind the first step of its task
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection on which nothing came; a refusal is something."""
+        if self._refused:
+            self._refused = False
+            self._keep_alive()
+        else:
+            super().timeout_keep_alive_handler()
 
     def _between_requests(self) -> bool:
         if self._in_head:
@@ -43,13 +61,16 @@ class GatedProtocol(BoundedProtocol):
         return bool(self.cycle.response_complete and not self.cycle.more_body)
 
     def _may_refuse(self) -> bool:
-        drain: Drain = self.app_state[DRAIN]
-        return not drain.draining and not self.flow.write_paused
+        return not self._drain.draining and not self.flow.write_paused
 
     def _refuse_whole(self) -> None:
         self.transport.write(REFUSAL)
-        self._stop_clock()
-        self._unset_keepalive_if_required()
+        self._refused = True
+        if self.timeout_keep_alive_task is None:
+            self._stop_clock()
+            self._keep_alive()
+
+    def _keep_alive(self) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )

@@ -29,20 +29,20 @@ GATED = ("/retrieve", "/retrieve/batch", "/score")
 HEADER = b"x-deadline-ms"
 FEWER = ApiError(503, "overloaded", "", None, "fewer requests at once")
 
-_START = re.compile(rb"POST (%s) HTTP/1\.1\r\n" % "|".join(GATED).encode())
-_LENGTH = re.compile(rb"\r\ncontent-length[^\S\r\n]*:[^\S\r\n]*([^\r\n]*)", re.IGNORECASE)
-_OTHERWISE = re.compile(rb"\r\n(?:transfer-encoding|connection|expect|upgrade) *:", re.IGNORECASE)
+_STARTS = {f"POST {route} HTTP/1.1".encode(): route for route in GATED}
+_LENGTH = b"\r\ncontent-length"
+_OTHERWISE = (b"\r\ntransfer-encoding", b"\r\nconnection", b"\r\nexpect", b"\r\nupgrade")
 
 
 def whole_request(data: bytes) -> str | None:
     """The gated route that these bytes ask for, if they are one request, whole and plain."""
-    start = _START.match(data)
-    if not start:
+    route, end = _STARTS.get(data[: data.find(b"\r\n")]), data.find(b"\r\n\r\n")
+    if route is None or end < 0:
         return None
-    end = data.find(b"\r\n\r\n")
-    head = data[: end + 2]
-    whole = _LENGTH.findall(head) == [b"%d" % (len(data) - end - 4)]
-    return start[1].decode() if whole and not _OTHERWISE.search(head) else None
+    head = data[: end + 2].lower()
+    announced = _LENGTH + b": %d\r\n" % (len(data) - end - 4)
+    whole = head.count(_LENGTH) == 1 and announced in head
+    return route if whole and not any(map(head.__contains__, _OTHERWISE)) else None
 
 
 def on_the_wire(response: Response, status: int) -> bytes:
