@@ -39,13 +39,16 @@ def sampled_softmax(logits_BX: Tensor, positive_B: Tensor) -> Tensor:
     return functional.cross_entropy(logits_BX, positive_B)
 
 
-def distillation(logits_BX: Tensor, teacher_BX: Tensor) -> Tensor:
-    """Mean KL divergence of the teacher's softmax over a row from the student's; −inf is masked."""
-    masked_BX = teacher_BX.isneginf()
-    target_BX = torch.log_softmax(teacher_BX, dim=1).masked_fill(masked_BX, 0.0)
-    found_BX = torch.log_softmax(logits_BX, dim=1).masked_fill(masked_BX, 0.0)
-    shares_BX = target_BX.exp().masked_fill(masked_BX, 0.0)
-    return (shares_BX * (target_BX - found_BX)).sum(dim=1).mean()
+def taught_shares(logits_BX: Tensor) -> tuple[Tensor, Tensor]:
+    """A teacher's softmax over each row, and its mean entropy. What is masked is finite."""
+    log_BX = torch.log_softmax(logits_BX, dim=1)
+    shares_BX = log_BX.exp()
+    return shares_BX, -(shares_BX * log_BX).sum(dim=1).mean()
+
+
+def distillation(logits_BX: Tensor, shares_BX: Tensor, entropy: Tensor) -> Tensor:
+    """Mean KL divergence of a teacher's shares of a row from the student's softmax over it."""
+    return functional.cross_entropy(logits_BX, shares_BX) - entropy
 
 
 def adaptive_margin(delta_BX: Tensor, config: MarginConfig) -> Tensor:

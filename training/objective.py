@@ -10,6 +10,9 @@ Decisions
   models trained before it.
 - Logits are built by adding scores onto what does not train, and a row's positive stays where its
   batch has it, on the diagonal: few passes over [B, X], which cost as much as the towers.
+- What is masked gets a logit that no softmax sees, and not −inf: its share is 0 all the same, and
+  0 times its log is 0 then, so that distillation needs no masks.
+- Where only lists teach (`own` is 0) nothing of the positives is computed, the margin included.
 
 Dimension letters: B positives, X candidates shared by the batch, H candidates of a row's own,
 M vector dims.
@@ -24,11 +27,13 @@ import torch
 from torch import Tensor
 
 from training.batches import Batch
-from training.losses import distillation, sampled_softmax, with_margin
+from training.losses import distillation, sampled_softmax, taught_shares, with_margin
 from training.method_config import MarginConfig
 from training.model import TwoTower
 from training.ownership import ByOwner, joined
 
+MASKED = -1e9  # a logit
+NO_MARGIN = MarginConfig(form="none")
 Towers = tuple[Callable[[Mapping[str, Tensor]], ByOwner], Callable[[Mapping[str, Tensor]], ByOwner]]
 
 
@@ -47,7 +52,8 @@ def stage_losses(
     loss has a second part: how far the list is from the teacher's, without any margin.
     """
     users, items = model.user(batch.users, max(widths)), model.item(batch.items, max(widths))
-    delta_BX = _upstream_margin(users, items, batch, stage)
+    margin = _of_use(margin, taught)
+    delta_BX = _upstream_margin(users, items, batch, stage) if margin.form != "none" else None
     logits_BX = _constants(batch, delta_BX, margin)
     moved_BX = _moved(batch, delta_BX, margin) if taught is not None else None
     logits_BX = add_scores(logits_BX, users[:stage], items[:stage], batch)  # frozen: no gradient
@@ -61,9 +67,10 @@ def stage_losses(
 
 @dataclass(frozen=True)
 class Taught:
-    """Teachers' mean logits on one batch, [B, X + H], how much they count, and the positives."""
+    """Teachers' shares of the candidates of one batch, what they count, and the positives."""
 
-    logits_BX: Tensor
+    shares_BX: Tensor  # softmax of their mean logits, [B, X + H]
+    entropy: Tensor  # of it, mean over rows
     weight: float
     own: float = 1.0
 
@@ -73,11 +80,11 @@ def taught_by(
 ) -> Taught:
     """What frozen models of one segment say of a batch: the mean of their scores."""
     with torch.no_grad():
-        logits_BX = _constants(batch, None, MarginConfig(form="none"))
+        logits_BX = _constants(batch, None, NO_MARGIN)
         for teacher in teachers:
             users = [segment / len(teachers) for segment in teacher.user(batch.users)]
             logits_BX = add_scores(logits_BX, users, teacher.item(batch.items), batch)
-        return Taught(logits_BX, weight, own)
+        return Taught(*taught_shares(logits_BX), weight, own)
 
 
 def batch_loss(
@@ -89,6 +96,7 @@ def batch_loss(
     taught: Taught | None = None,
 ) -> Tensor:
     """Eq. 6 on one batch, from segments of `users` [B, M] and `items` [B + K + B·H, M]."""
+    margin = _of_use(margin, taught)
     logits_BX = add_scores(_constants(batch, delta_BX, margin), users, items, batch)
     moved_BX = _moved(batch, delta_BX, margin) if taught is not None else None
     return _loss(logits_BX, taught, moved_BX)
@@ -142,9 +150,14 @@ def _constants(batch: Batch, delta_BX: Tensor | None, margin: MarginConfig) -> T
         constants_BX = torch.cat([shared_BX, batch.log_count_BH], dim=1).neg_()
         if delta_BX is not None:
             constants_BX = with_margin(constants_BX, delta_BX, margin)
-        constants_BX.masked_fill_(batch.masked_BX, -torch.inf)
+        constants_BX.masked_fill_(batch.masked_BX, MASKED)
         constants_BX.diagonal().copy_(-batch.log_count_X[: batch.size])  # the positives
         return constants_BX
+
+
+def _of_use(margin: MarginConfig, taught: Taught | None) -> MarginConfig:
+    """A margin is between positives and others, and lists know none."""
+    return NO_MARGIN if taught is not None and not taught.own else margin
 
 
 def _moved(batch: Batch, delta_BX: Tensor | None, margin: MarginConfig) -> Tensor | None:
@@ -159,8 +172,9 @@ def _moved(batch: Batch, delta_BX: Tensor | None, margin: MarginConfig) -> Tenso
 
 def _loss(logits_BX: Tensor, taught: Taught | None, moved_BX: Tensor | None) -> Tensor:
     """Of the positives; with teachers also of their lists, which know no margin."""
-    loss = sampled_softmax(logits_BX, torch.arange(len(logits_BX)))
+    positive_B = torch.arange(len(logits_BX))
     if taught is None:
-        return loss
+        return sampled_softmax(logits_BX, positive_B)
     plain_BX = logits_BX if moved_BX is None else logits_BX - moved_BX
-    return taught.own * loss + taught.weight * distillation(plain_BX, taught.logits_BX)
+    lists = taught.weight * distillation(plain_BX, taught.shares_BX, taught.entropy)
+    return taught.own * sampled_softmax(logits_BX, positive_B) + lists if taught.own else lists

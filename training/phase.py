@@ -4,8 +4,8 @@ Decisions
 - A phase is data until it starts: what learns and what a step's loss is are asked for only then,
   since an earlier phase may have changed the model (pruning, copies).
 - A step's loss is a function of the step's number, so that resuming needs no random state.
-- A phase that trains the exposure model names it (`pretrains`): it is the same for every method on
-  one log, and trained once for all of them.
+- A phase that trains an exposure model says so (`pretrains`): one of the same seed is the same for
+  every method on one log, and trained once for all of them.
 """
 
 from __future__ import annotations
@@ -36,6 +36,13 @@ class Steps:
     loss: Callable[[int], StepLoss]
 
 
+class Pretrains(NamedTuple):
+    """An exposure model to train, and the seed of its values and draws."""
+
+    network: TwoTower
+    seed: int
+
+
 def nothing() -> None:
     """What most phases do at their end."""
 
@@ -48,7 +55,7 @@ class Phase:
     learning_rate: float
     start: Callable[[], Steps]
     finish: Callable[[], None] = nothing
-    pretrains: TwoTower | None = None
+    pretrains: Pretrains | None = None
     decay: Literal["none", "linear"] = "none"
 
     def rate(self, step: int, steps: int) -> float:

@@ -17,6 +17,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from training.progress import ProgressReport
 from training.release import FinishedRun, default_weights, release, split
 from training.trainer import Trainer, make_deterministic
 
-TRAINER = 3  # raised when a change of code changes what a configuration trains
+TRAINER = 4  # raised when a change of code changes what a configuration trains
 logger = logging.getLogger("training")
 Json = dict[str, Any]
 
@@ -61,7 +62,7 @@ def train_and_release(
             build_method(data, config),
             work / "checkpoint.npz",
             every=config.checkpoint_every,
-            pretrained=work.parent / f"{pretraining_identity(fingerprint, config)}.npz",
+            pretrained=partial(_exposure_model, work.parent, fingerprint, config),
         )
         if trainer.resumed:
             logger.info("resuming %s from its checkpoint", run_id)
@@ -105,6 +106,12 @@ def run_identity(log: Log, fingerprint: str, config: TrainConfig) -> str:
     method = "" if config.method.kind == "csmf" else f"{config.method.name}-"
     digest = _digest(config.model_dump(), fingerprint)
     return f"{log.spec.name}-{method}{digest}"
+
+
+def _exposure_model(training: Path, fingerprint: str, config: TrainConfig, seed: int) -> Path:
+    """The file of a run's exposure model, or of that of another seed."""
+    seeded = config.model_copy(update={"seed": seed})
+    return training / f"{pretraining_identity(fingerprint, seeded)}.npz"
 
 
 def pretraining_identity(fingerprint: str, config: TrainConfig) -> str:

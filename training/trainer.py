@@ -7,7 +7,8 @@ Decisions
 - What ends a phase (pruning, certifying, copying) and its checkpoint are one step to the outside: a
   kill in between repeats them.
 - A trained exposure model is kept in a file of its own: a run that would train the same one, bit
-  for bit, whatever its method, reads it instead. Its cost counts in both.
+  for bit, whatever its method, reads it instead. So do runs whose teachers start from it. Its cost
+  counts in all of them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -39,9 +42,14 @@ class Trainer:
     """The state of one run: method, progress, checkpoint file."""
 
     def __init__(
-        self, method: Method, checkpoint: Path, *, every: int, pretrained: Path | None = None
+        self,
+        method: Method,
+        checkpoint: Path,
+        *,
+        every: int,
+        pretrained: Callable[[int], Path] | None = None,
     ) -> None:
-        """A checkpoint `every` so many steps; `pretrained` is the exposure model's file."""
+        """A checkpoint `every` so many steps; `pretrained(seed)` is an exposure model's file."""
         self.method, self.checkpoint = method, checkpoint
         self.every, self.pretrained = every, pretrained
         self.progress = Progress()
@@ -93,19 +101,21 @@ class Trainer:
         return _finite(float(loss.shown.detach()), phase, self.progress.step - 1), loss.examples
 
     def _read_pretrained(self, phase: Phase) -> bool:
-        """Take the exposure model from its file, if this phase would train it from the start."""
+        """Take an exposure model from its file, if this phase would train it from the start."""
         if phase.pretrains is None or self.pretrained is None or self.progress.step > 0:
             return False
-        if not self.pretrained.exists():
+        file = self.pretrained(phase.pretrains.seed)
+        if not file.exists():
             return False
-        cost = load_pretrained(self.pretrained, phase.pretrains)
+        cost = replace(load_pretrained(file, phase.pretrains.network), phase=phase.name)
         self.progress.costs.append(cost)
         self.progress.step = cost.steps
         return True
 
     def _keep_pretrained(self, phase: Phase) -> None:
         if phase.pretrains is not None and self.pretrained is not None:
-            save_pretrained(self.pretrained, phase.pretrains, self.progress.costs[-1])
+            file = self.pretrained(phase.pretrains.seed)
+            save_pretrained(file, phase.pretrains.network, self.progress.costs[-1])
 
 
 def _finite(loss: float, phase: Phase, step: int) -> float:

@@ -13,11 +13,12 @@ from training.losses import (
     distillation,
     log_expected_count,
     sampled_softmax,
+    taught_shares,
     with_margin,
 )
 from training.method_config import MarginConfig
 from training.model import TwoTower
-from training.objective import add_scores, stage_losses, taught_by
+from training.objective import MASKED, add_scores, stage_losses, taught_by
 from training.pruning import prune
 
 RNG = np.random.default_rng(11)
@@ -129,20 +130,29 @@ def test_scaled_segments_give_the_weighted_sum_of_the_stages_scores(model, confi
 
 def test_a_student_that_lists_as_its_teacher_has_nothing_to_learn():
     logits_BX = torch.randn(4, 6)
-    logits_BX[0, 3] = -torch.inf  # masked, for both
-    assert float(distillation(logits_BX, logits_BX + 2.0)) == pytest.approx(0.0, abs=1e-6)
+    logits_BX[0, 3] = MASKED
+    teacher = taught_shares(logits_BX + 2.0)
+    assert float(distillation(logits_BX, *teacher)) == pytest.approx(0.0, abs=1e-6)
     other_BX = logits_BX.clone()
     other_BX[:, 0] += 1.0
-    assert float(distillation(other_BX, logits_BX)) > 0
+    assert float(distillation(other_BX, *teacher)) > 0
 
 
 def test_distillation_is_the_divergence_of_the_students_softmax_from_the_teachers():
-    student, teacher = [[0.0, 1.0, 2.0]], [[1.0, 0.0, -math.inf]]
+    student, teacher = [[0.0, 1.0, 2.0]], [[1.0, 0.0, MASKED]]
     p = [math.e / (math.e + 1), 1 / (math.e + 1)]
     total = 1 + math.e + math.e**2
     expected = p[0] * math.log(p[0] / (1 / total)) + p[1] * math.log(p[1] / (math.e / total))
-    found = distillation(torch.tensor(student), torch.tensor(teacher))
+    found = distillation(torch.tensor(student), *taught_shares(torch.tensor(teacher)))
     assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_is_masked_for_the_student_learns_nothing():
+    student_BX = torch.tensor([[0.5, MASKED, 1.0]], requires_grad=True)
+    teacher = taught_shares(torch.tensor([[1.0, MASKED, 0.0]]))
+    distillation(student_BX, *teacher).backward()
+    assert student_BX.grad[0, 1] == 0
+    assert student_BX.grad[0, 0] < 0 < student_BX.grad[0, 2]
 
 
 @pytest.mark.parametrize("form", ["literal", "none"])
@@ -166,6 +176,9 @@ def test_a_taught_stage_adds_the_distance_of_its_score_without_the_margin(
     ]
     masked_BX = batch.masked_BX.clone()
     masked_BX[:, : batch.size].fill_diagonal_(False)
-    student_BX, teacher_BX = (each.masked_fill(masked_BX, -torch.inf) for each in logits)
-    expected = plain + 3.0 * distillation(student_BX, teacher_BX)
-    torch.testing.assert_close(found, expected)
+    student_BX, teacher_BX = (each.masked_fill(masked_BX, MASKED) for each in logits)
+    apart = distillation(student_BX, *taught_shares(teacher_BX))
+    torch.testing.assert_close(found, plain + 3.0 * apart)
+    lists_alone = taught_by([teacher], batch, weight=3.0, own=0.0)
+    (found,) = stage_losses(model, batch, 1, (2,), margin, lists_alone)
+    torch.testing.assert_close(found, 3.0 * apart)

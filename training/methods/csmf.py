@@ -26,11 +26,11 @@ from training.config import TrainConfig
 from training.data import TrainingData
 from training.errors import ConfigError
 from training.methods.method import Served
-from training.methods.pretraining import plain_steps
+from training.methods.pretraining import plain_steps, teacher_seed
 from training.model import TwoTower
 from training.objective import stage_losses, taught_by
 from training.ownership import freeze_all_but
-from training.phase import Phase, StepLoss, Steps
+from training.phase import Phase, Pretrains, StepLoss, Steps
 from training.pruning import prune
 
 REPLAY_DRAW = 1000  # phases are numbered from 0; replay draws from a range of its own
@@ -53,7 +53,7 @@ class Csmf:
         self.network: nn.Module = self.model
         if any(part.kind == "teach" for part in self.plan):
             self.teachers = [
-                TwoTower(data.schema, config.model, config.seed + each)
+                TwoTower(data.schema, config.model, teacher_seed(config, each))
                 for each in range(config.teachers)
             ]
             self.network = nn.ModuleList([self.model, *self.teachers])
@@ -67,7 +67,7 @@ class Csmf:
                 learning_rate=part.settings.learning_rate,
                 start=partial(self._start, index, part),
                 finish=partial(self._finish, part),
-                pretrains=self.model if index == 0 else None,
+                pretrains=self._pretrains(part),
                 decay=part.settings.decay,
             )
             for index, part in enumerate(self.plan)
@@ -78,15 +78,19 @@ class Csmf:
         segments = Segments(self.data.stages, self.model.segment_sizes)
         return {"": Served(self.model.user, self.model.item, segments, self.certificates)}
 
+    def _pretrains(self, part: CascadePhase) -> Pretrains | None:
+        """The exposure model that a phase trains: the cascade's own, or that of a teacher."""
+        if part.stage > 0 or part.kind == "recover":
+            return None
+        network = self.teachers[part.teacher] if part.kind == "teach" else self.model
+        return Pretrains(network, teacher_seed(self.config, part.teacher))
+
     def _start(self, index: int, part: CascadePhase) -> Steps:
         config, positives = self.config, self.data.positives
+        pretrains = self._pretrains(part)
+        draw = Draw(pretrains.seed, 0) if pretrains else Draw(config.seed, index)
         batches = BatchPlan(
-            self.data,
-            positives[part.stage],
-            part.settings,
-            config.sampling,
-            Draw(config.seed, index),
-            part.share,
+            self.data, positives[part.stage], part.settings, config.sampling, draw, part.share
         )
         if part.kind == "teach":
             teacher = self.teachers[part.teacher]

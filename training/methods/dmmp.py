@@ -35,10 +35,10 @@ from training.data import TrainingData
 from training.methods.experts import Fields, Stack, dense, margin_model, refuse_normalise
 from training.methods.method import Served, serve_whole
 from training.methods.objectives import all_objectives, judged_stages, trained_stages
-from training.methods.pretraining import NO_MARGIN, pretraining
+from training.methods.pretraining import pretraining
 from training.methods.teacher import Teacher, distilled
 from training.model import Tower, TwoTower
-from training.objective import batch_loss, frozen_margin
+from training.objective import NO_MARGIN, batch_loss, frozen_margin
 from training.ownership import ByOwner, OwnedLinear
 from training.phase import Phase, Steps
 

@@ -22,7 +22,7 @@ from training.config import StageConfig, TrainConfig
 from training.data import TrainingData, union
 from training.methods.method import Served, serve_whole
 from training.methods.objectives import judged_stages
-from training.methods.pretraining import plain_loss, plain_steps, pretraining
+from training.methods.pretraining import plain_loss, plain_steps, pretraining, teacher_seed
 from training.model import TwoTower
 from training.objective import Towers, frozen_margin, taught_by
 from training.phase import Phase, StepLoss, Steps
@@ -66,7 +66,6 @@ class Mix:
                 replace(
                     pretraining(teacher, self.data, self._seeded(each)),
                     name=f"{first.name} teacher {each + 1}",
-                    pretrains=None,
                 )
                 for each, teacher in enumerate(self.teachers)
                 if each > 0
@@ -112,7 +111,7 @@ class Mix:
         return BatchPlan(self.data, union(parts), settings, self.config.sampling, draw)
 
     def _seeded(self, each: int) -> TrainConfig:
-        return self.config.model_copy(update={"seed": self.config.seed + each})
+        return self.config.model_copy(update={"seed": teacher_seed(self.config, each)})
 
     def _upstream(self) -> list[Towers]:
         if self.config.method.start == "scratch" or self.config.margin.form == "none":

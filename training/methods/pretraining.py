@@ -14,14 +14,14 @@ from training.config import TrainConfig
 from training.data import TrainingData
 from training.method_config import MarginConfig
 from training.model import TwoTower
-from training.objective import Taught, batch_loss
-from training.phase import Phase, StepLoss, Steps
+from training.objective import NO_MARGIN, Taught, batch_loss
+from training.phase import Phase, Pretrains, StepLoss, Steps
 
-NO_MARGIN = MarginConfig(form="none")
+TEACHERS_APART = 1000  # seeds: no run of a study is lent the exposure model of another's seed
 
 
 def pretraining(network: TwoTower, data: TrainingData, config: TrainConfig) -> Phase:
-    """Train `network`, which nobody has pruned yet, on the first stage."""
+    """Train `network`, which nobody has pruned yet and `config.seed` drew, on the first stage."""
 
     def start() -> Steps:
         draw = Draw(config.seed, 0)
@@ -29,7 +29,12 @@ def pretraining(network: TwoTower, data: TrainingData, config: TrainConfig) -> P
         return plain_steps(batches, list(network.parameters()), network)
 
     rate = config.first.learning_rate
-    return Phase(data.stages[0], rate, start, pretrains=network)
+    return Phase(data.stages[0], rate, start, pretrains=Pretrains(network, config.seed))
+
+
+def teacher_seed(config: TrainConfig, teacher: int) -> int:
+    """Of the exposure model that a teacher goes on from; the first's is the run's own."""
+    return config.seed + TEACHERS_APART * teacher
 
 
 def plain_steps(batches: BatchPlan, parameters: list[nn.Parameter], network: TwoTower) -> Steps:
