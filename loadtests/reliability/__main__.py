@@ -28,6 +28,7 @@ from loadtests.reliability import (
     malformed,
     overload,
     redis_faults,
+    soak,
     swaps,
     weights,
 )
@@ -42,6 +43,7 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
     "malformed": malformed,
     "overload": overload,
     "redis": redis_faults,
+    "soak": soak,
     "swaps": swaps,
     "weights": weights,
 }

@@ -1,7 +1,8 @@
 """A csmf-serve of the experiment's own: started, watched from outside, stopped.
 
 Memory is read from the kernel. `private` is what one worker alone holds in memory: pages of mapped
-files, which workers share and the kernel may drop, are left out.
+files, which workers share and the kernel may drop, are left out. `proportional` counts them, each
+divided by the number of those who share it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Memory:
 
     resident: int
     private: int
+    proportional: int
 
 
 class RunningService:
@@ -90,4 +92,4 @@ class RunningService:
 def _memory(process: int) -> Memory:
     text = Path(f"/proc/{process}/smaps_rollup").read_text()
     kilobytes = {name: int(size) for name, size in re.findall(r"^(\w+): +(\d+) kB", text, re.M)}
-    return Memory(1024 * kilobytes["Rss"], 1024 * kilobytes["Anonymous"])
+    return Memory(*(1024 * kilobytes[name] for name in ("Rss", "Anonymous", "Pss")))

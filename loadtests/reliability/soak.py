@@ -1,0 +1,262 @@
+"""Serve for an hour at 70% load while everything changes: do memory, files and latency stay flat?
+
+Decisions
+- All that operators do goes on meanwhile: weights every minute, the catalogue every two, another
+  pair every five. The catalogue has two states that take turns: what is served beside the index
+  stays of one size, so that what grows all the same is the service.
+- Memory, summed over workers, is compared between the second quarter and the last: in the first one
+  every kind of buffer is asked for once. The slope is that of a line through these three quarters.
+- Open files are compared at their fewest in these two quarters, since connections come and go.
+- Latency is compared between the first quarter and the last, by the p99 of all their requests. How
+  far chance, and whatever else the machine does, moves this is told by drawing the minutes of both
+  quarters anew: nine in ten draws lie between the two bounds.
+- The rate is a share of what the service answered to clients that never pause, measured before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import csv
+import json
+import random
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, fields
+from itertools import count
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from loadtests.reliability.load import NO_ANSWER, Answer, Client, capacity, loaded
+from loadtests.reliability.pairs import Pair, csmf_index, find_pairs
+from loadtests.reliability.running import RunningService
+from loadtests.reliability.weights import Operator
+from loadtests.verdict import Threshold
+
+WEIGHTS_EVERY, CHANGES_EVERY, SWAP_EVERY = 1 / 60, 2 / 60, 5 / 60  # of the run: an hour's minutes
+SLICES = 60  # of the run
+LOOKS = 360  # at memory and files
+DRAWS = 400
+AT_ONCE = 16
+CHANGED = 30  # rows of a change
+FLAGS = ("--releases-poll-s", "0.5", "--max-in-flight", "1000", "--workers")
+
+
+@dataclass(frozen=True)
+class Look:
+    """At all workers together, in bytes, at a second of the run."""
+
+    second: float
+    resident: int
+    proportional: int
+    files: int
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The answers to what was due in one part of the run."""
+
+    second: float  # its end
+    milliseconds: list[float]
+
+    def percentile(self, percent: int) -> float:
+        """Of the time of an answer."""
+        return statistics.quantiles(self.milliseconds, n=100)[percent - 1]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Of this experiment."""
+    add = parser.add_argument
+    add("--minutes", type=float, default=60, help="(default: %(default)s)")
+    add("--items", type=int, default=50_000, help="of the pairs (default: %(default)s)")
+    add("--workers", type=int, default=2, help="of the service (default: %(default)s)")
+    add("--share", type=float, default=0.7, help="of the capacity to load (default: %(default)s)")
+    add("--rate", type=float, help="requests a second, whatever the capacity")
+    add("--k", type=int, default=100, help="items of each answer (default: %(default)s)")
+
+
+def thresholds(_: argparse.Namespace) -> list[Threshold]:
+    """What must be reached."""
+    return [
+        Threshold("soak", "failed_requests", at_most=0),
+        Threshold("soak", "workers_that_died", at_most=0),
+        Threshold("soak", "resident_growth", at_most=0.05),
+        Threshold("soak", "proportional_growth", at_most=0.05),
+        Threshold("soak", "files_growth", at_most=2),
+        Threshold("soak", "p99_drift", at_most=0.1),
+    ]
+
+
+def run(options: argparse.Namespace, work: Path) -> dict[str, float]:
+    """Serve; the figures, and a plot and a table beside them."""
+    work.mkdir(parents=True, exist_ok=True)
+    pairs, log = _make(work, options.items)
+    with RunningService(pairs[0].releases, work, *FLAGS, str(options.workers)) as service:
+        workers = service.workers()
+        soak = Soak(service, pairs, log, 60 * options.minutes)
+        asyncio.run(soak.run(options))
+        died = len(set(workers) - set(service.workers()))
+    if options.out:
+        _keep(soak, options.out)
+    return soak.figures() | {"workers_that_died": died}
+
+
+class Soak:
+    """A service, what is done to it, and what was seen."""
+
+    def __init__(
+        self, service: RunningService, pairs: list[Pair], log: Path, long_s: float
+    ) -> None:
+        self.service, self._pairs, self._log, self._long_s = service, pairs, log, long_s
+        self.looks, self.slices, self.done = list[Look](), list[Slice](), list[tuple[float, str]]()
+        self._answered, self._failed = 0, Counter[int]()
+        self._capacity = self._rate = 0.0
+
+    async def run(self, options: argparse.Namespace) -> None:
+        """Load, change, look."""
+        queries = [json.dumps({"user": u, "k": options.k}).encode() for u in self._pairs[0].users()]
+        client = Client(self.service.port, "/retrieve", queries)
+        self._capacity = await capacity(client, at_once=AT_ONCE, seconds=min(10, self._long_s / 10))
+        self._rate = options.rate or options.share * self._capacity
+        self._began = time.monotonic()
+        self.slices = [Slice(self._long_s * (n + 1) / SLICES, []) for n in range(SLICES)]
+        async with loaded(client, self._rate, self._add), asyncio.TaskGroup() as doing:
+            doing.create_task(self._every(WEIGHTS_EVERY, "weights", self._set_weights))
+            doing.create_task(self._every(CHANGES_EVERY, "catalogue", self._change_catalogue))
+            doing.create_task(self._every(SWAP_EVERY, "pair", self._swap))
+            doing.create_task(self._every(1 / LOOKS, "", self._look))
+        client.close()
+
+    async def _every(self, part: float, name: str, do: Callable[[int], None]) -> None:
+        """Do something again and again, in a thread, until the end of the run."""
+        for number in count(1):
+            at = number * part * self._long_s
+            if at >= self._long_s:
+                return
+            await asyncio.sleep(self._began + at - time.monotonic())
+            if name:
+                self.done.append((time.monotonic() - self._began, name))
+            await asyncio.to_thread(do, number)
+
+    def _set_weights(self, number: int) -> None:
+        stages = ("exposure", "click", "conversion")
+        operator = Operator(self.service.port, "default", dict.fromkeys(stages, 1.0 + number % 7))
+        operator.settle("weights", weights=operator.weights)
+
+    def _change_catalogue(self, number: int) -> None:
+        """Other prices and some items gone, or all as it was."""
+        rows = pq.read_table(self._log / "items.parquet").slice(0, CHANGED).to_pylist()
+        for place, row in enumerate(rows):
+            row["price"] *= 1 + number % 2
+            row["removed"] = place < CHANGED // 3 and number % 2 == 1
+        path = self._log / "changes.parquet"
+        pq.write_table(pa.Table.from_pylist(rows), path)
+        release = self._pairs[0].releases / self._pairs[0].run_id
+        csmf_index("--release", str(release), "--changes", str(path))
+
+    def _swap(self, number: int) -> None:
+        pair = self._pairs[number % len(self._pairs)]
+        release = pair.releases / pair.run_id
+        csmf_index("--release", str(release), "--rollback", pair.build_id)
+
+    def _look(self, _: int) -> None:
+        memory = self.service.memory()
+        files = sum(len(list(Path(f"/proc/{worker}/fd").iterdir())) for worker in memory)
+        resident = sum(each.resident for each in memory.values())
+        proportional = sum(each.proportional for each in memory.values())
+        self.looks.append(Look(time.monotonic() - self._began, resident, proportional, files))
+
+    def _add(self, answer: Answer) -> None:
+        self._answered += 1
+        if answer.status != 200:
+            self._failed[answer.status] += 1
+        place = int((answer.due - self._began) / self._long_s * SLICES)
+        self.slices[min(place, SLICES - 1)].milliseconds.append(1e3 * answer.seconds)
+
+    def figures(self) -> dict[str, float]:
+        """All of it in numbers."""
+        return {
+            "minutes": self._long_s / 60,
+            "capacity_per_s": round(self._capacity, 1),
+            "offered_per_s": round(self._rate, 1),
+            "requests": self._answered,
+            "failed_requests": self._failed.total(),
+            "of_these_overloaded": self._failed[503],
+            "of_these_unanswered": self._failed[NO_ANSWER],
+            **{f"changes_of_{name}": sum(n == name for _, n in self.done)
+               for name in ("weights", "catalogue", "pair")},
+            **latency(self.slices, random.Random(1)),
+            **growth(self.looks),
+        }  # fmt: skip
+
+
+def growth(looks: Sequence[Look]) -> dict[str, float]:
+    """Of memory and files, after the first quarter."""
+    quarter = len(looks) // 4
+    second, last, settled = looks[quarter : 2 * quarter], looks[-quarter:], looks[quarter:]
+    hours = [look.second / 3600 for look in settled]
+    found: dict[str, float] = {}
+    for name in ("resident", "proportional"):
+        before, after = (statistics.median(getattr(look, name) for look in part)
+                         for part in (second, last))  # fmt: skip
+        sizes = [getattr(look, name) / 2**20 for look in settled]
+        found |= {
+            f"{name}_mb": round(after / 2**20, 1),
+            f"{name}_growth": round(after / before - 1, 4),
+            f"{name}_mb_per_hour": round(statistics.linear_regression(hours, sizes).slope, 2),
+        }
+    before, after = (min(look.files for look in part) for part in (second, last))
+    return found | {"files": after, "files_growth": after - before}
+
+
+def latency(slices: Sequence[Slice], chance: random.Random) -> dict[str, float]:
+    """The p99 of the first and the last quarter, and what chance makes of their difference."""
+    quarter = len(slices) // 4
+    first, last = slices[:quarter], slices[-quarter:]
+    drifts = sorted(
+        _p99(chance.choices(last, k=quarter)) / _p99(chance.choices(first, k=quarter)) - 1
+        for _ in range(DRAWS)
+    )
+    return {
+        "p50_ms": round(_merged(slices).percentile(50), 2),
+        "p99_ms_first_quarter": round(_p99(first), 2),
+        "p99_ms_last_quarter": round(_p99(last), 2),
+        "p99_drift": round(_p99(last) / _p99(first) - 1, 4),
+        "p99_drift_at_least": round(drifts[DRAWS // 20], 4),
+        "p99_drift_at_most": round(drifts[-DRAWS // 20], 4),
+    }
+
+
+def _merged(slices: Sequence[Slice]) -> Slice:
+    return Slice(slices[-1].second, [ms for each in slices for ms in each.milliseconds])
+
+
+def _p99(slices: Sequence[Slice]) -> float:
+    return _merged(slices).percentile(99)
+
+
+def _keep(soak: Soak, out: Path) -> None:
+    """A plot and the looks at memory, for people."""
+    from loadtests.reliability.soak_plot import plot_soak  # noqa: PLC0415  matplotlib takes seconds
+
+    out.mkdir(parents=True, exist_ok=True)
+    plot_soak(soak.looks, soak.slices, soak.done, out / "soak.png")
+    with (out / "soak.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(field.name for field in fields(Look))
+        writer.writerows(astuple(look) for look in soak.looks)
+
+
+def _make(work: Path, items: int) -> tuple[list[Pair], Path]:
+    """Two builds of one release, of which the first is published; and its log."""
+    from tests.support.release import make_release  # noqa: PLC0415  none can be given
+
+    release = make_release(work, items=items)
+    options = ("--log", str(release.log), "--attributes", "brand,price", "--threads", "1")
+    for seed in ("0", "1"):
+        csmf_index("--release", str(release.directory), *options, "--seed", seed)
+    return find_pairs(release.releases), release.log

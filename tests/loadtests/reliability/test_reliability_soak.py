@@ -1,0 +1,63 @@
+"""The soak in small: all that changes does, and what grows or slows down would be noticed."""
+
+import json
+import random
+
+import pytest
+
+from loadtests.reliability import soak
+from loadtests.reliability.__main__ import main
+from loadtests.reliability.soak import Look, Slice
+
+
+@pytest.mark.slow
+def test_a_short_soak_changes_everything_and_loses_no_request(tmp_path, monkeypatch):
+    for name, part in {"WEIGHTS_EVERY": 0.25, "CHANGES_EVERY": 0.35, "SWAP_EVERY": 0.6}.items():
+        monkeypatch.setattr(soak, name, part)
+    flags = ["--minutes", "0.1", "--items", "300", "--rate", "10", "--workers", "1"]
+    main(["soak", *flags, "--work", str(tmp_path), "--out", str(tmp_path / "out")])
+    figures = json.loads((tmp_path / "out" / "soak.json").read_text())["figures"]
+    assert figures["requests"] > 30
+    assert figures["failed_requests"] == figures["workers_that_died"] == 0
+    changes = [figures[f"changes_of_{name}"] for name in ("weights", "catalogue", "pair")]
+    assert changes == [3, 2, 1]
+    assert (tmp_path / "out" / "soak.png").stat().st_size > 10_000
+    assert len((tmp_path / "out" / "soak.csv").read_text().splitlines()) > soak.LOOKS / 2
+
+
+def looks(leak_mb_per_hour=0.0, leaked_files=0):
+    mb, of_run = 2**20, [number / 360 for number in range(360)]
+    sizes = [int((200 + leak_mb_per_hour * part) * mb) for part in of_run]
+    files = [50 + number % 7 + int(leaked_files * part) for number, part in enumerate(of_run)]
+    rows = zip(of_run, sizes, files, strict=True)
+    return [Look(3600 * part, size, size // 2, n) for part, size, n in rows]
+
+
+def test_memory_and_files_that_stay_flat_do_not_grow():
+    figures = soak.growth(looks())
+    assert figures["resident_growth"] == figures["resident_mb_per_hour"] == 0
+    assert (figures["files"], figures["files_growth"]) == (50, 0)
+
+
+def test_a_leak_of_memory_or_of_files_is_growth():
+    figures = soak.growth(looks(leak_mb_per_hour=40, leaked_files=20))
+    assert figures["resident_mb_per_hour"] == pytest.approx(40, rel=0.01)
+    assert figures["proportional_mb_per_hour"] == pytest.approx(20, rel=0.01)
+    assert figures["resident_growth"] > 0.05
+    assert figures["files_growth"] == pytest.approx(10, abs=2)
+
+
+def slices(factor):
+    chance = random.Random(1)
+    times = [[chance.expovariate(1) for _ in range(200)] for _ in range(60)]
+    return [
+        Slice(60.0 * place, [ms * (factor if place >= 45 else 1) for ms in each])
+        for place, each in enumerate(times, 1)
+    ]
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+def test_the_drift_of_latency_is_found_within_its_bounds(factor):
+    figures = soak.latency(slices(factor), random.Random(2))
+    assert figures["p99_drift_at_least"] < factor - 1 < figures["p99_drift_at_most"]
+    assert figures["p99_drift"] == pytest.approx(factor - 1, abs=0.1)
