@@ -31,11 +31,10 @@ from loadtests.reliability.pairs import find_pairs, make_runs
 from loadtests.reliability.running import RunningService, ServiceError
 from loadtests.verdict import Threshold
 
-LOADS = (0.5, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0)
+LOADS = "0.5,0.8,1,1.5,2,3,5"
 UNLOADED = 0.1
 AT_ONCE = 4  # more than one thread and the event loop can use
 SERVICES = {"full": 1.0, "steps": 0.8}  # recall floors
-WORST = f"steps_{LOADS[-1]:g}x"
 Figures = dict[str, float]
 
 
@@ -45,17 +44,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--releases", type=Path, help="whose current pair to serve; default: one made here")
     add("--items", type=int, default=200_000, help="of the pair made here (default: %(default)s)")
     add("--k", type=int, default=100, help="items of each answer (default: %(default)s)")
+    add("--loads", type=_loads, default=LOADS, help="of capacity (default: %(default)s)")
     add("--seconds", type=float, default=20, help="of each load (default: %(default)s)")
     add("--settle", type=float, default=4, help="of these, not counted (default: %(default)s)")
     add("--flags", default="", help="more flags of csmf-serve, such as '--deadline-ms 20'")
 
 
-def thresholds(_: argparse.Namespace) -> list[Threshold]:
+def _loads(text: str) -> list[float]:
+    return sorted(float(load) for load in text.split(","))
+
+
+def thresholds(options: argparse.Namespace) -> list[Threshold]:
     """What must be reached."""
+    worst = f"steps_{options.loads[-1]:g}x"
     return [
-        Threshold("overload", f"{WORST}_p99_of_unloaded", at_most=2),
-        Threshold("overload", f"{WORST}_goodput_of_capacity", at_least=0.9),
-        Threshold("overload", f"{WORST}_refused_p99_ms", at_most=10),
+        Threshold("overload", f"{worst}_p99_of_unloaded", at_most=2),
+        Threshold("overload", f"{worst}_goodput_of_capacity", at_least=0.9),
+        Threshold("overload", f"{worst}_refused_p99_ms", at_most=10),
         Threshold("overload", "failed", at_most=0),
     ]
 
@@ -75,7 +80,7 @@ def run(options: argparse.Namespace, work: Path) -> Figures:
             offer = replace(offer, core=max(os.sched_getaffinity(0)))
             if not figures:
                 figures = _unloaded(offer)
-            for load in LOADS:
+            for load in options.loads:
                 seen = _offer(replace(offer, rate=load * figures["capacity_per_s"]))
                 figures |= _named(f"{name}_{load:g}x", seen, figures)
         finally:
@@ -83,7 +88,7 @@ def run(options: argparse.Namespace, work: Path) -> Figures:
     figures["failed"] = sum(value for name, value in figures.items() if name.endswith("_failed"))
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        plot_overload(figures, list(SERVICES), LOADS, options.out / "overload.png")
+        plot_overload(figures, list(SERVICES), options.loads, options.out / "overload.png")
     return figures
 
 
