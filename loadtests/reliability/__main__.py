@@ -32,6 +32,7 @@ from loadtests.reliability import (
     swaps,
     weights,
 )
+from loadtests.reliability.page import write_page
 from loadtests.reliability.running import ServiceError
 from loadtests.verdict import Verdict, as_table, judge
 
@@ -53,6 +54,9 @@ HERE = Path(__file__).parent
 def main(argv: Sequence[str] | None = None) -> int:
     """Run as told by `argv`; the exit code."""
     options = _parser().parse_args(argv)
+    if options.experiment == "page":
+        print(write_page(EXPERIMENTS))
+        return 0
     experiment = EXPERIMENTS[options.experiment]
     began, commit = datetime.now(UTC), _commit()
     try:
@@ -76,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m loadtests.reliability", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     experiments = parser.add_subparsers(dest="experiment", required=True)
+    experiments.add_parser("page", help="write docs/results/reliability.md from all figures")
     for name, module in EXPERIMENTS.items():
         own = experiments.add_parser(name, help=module.__doc__.splitlines()[0])
         own.description, own.formatter_class = module.__doc__, argparse.RawDescriptionHelpFormatter
