@@ -62,9 +62,9 @@ def make_runs(work: Path, names: list[str], items: int) -> Path:
     return work / "releases"
 
 
-def csmf_index(*arguments: str) -> None:
-    """Run the command. Raises ServiceError."""
-    command = [sys.executable, "-m", "index_builder.cli", *arguments]
+def csmf_index(*arguments: str, nice: int = 0) -> None:
+    """Run the command, behind others if told so. Raises ServiceError."""
+    command = ["nice", "-n", str(nice), sys.executable, "-m", "index_builder.cli", *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own interpreter
     if ran.returncode:
         raise ServiceError(f"csmf-index {' '.join(arguments)} failed: {ran.stderr.strip()[-500:]}")
