@@ -36,7 +36,10 @@ class Parts:
     sampling: Sampling
 
 
-def parts_of(request: Request) -> Parts:
-    """The parts of the worker that answers this request."""
+async def parts_of(request: Request) -> Parts:
+    """The parts of the worker that answers this request.
+
+    A coroutine, so that no request waits for a thread of those that operators' routes block in.
+    """
     parts: Parts = request.app.state.parts
     return parts

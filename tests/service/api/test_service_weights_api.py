@@ -1,6 +1,8 @@
 """What operators may rely on over HTTP, with the weights in Redis and in the local file alike."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -212,3 +214,26 @@ def test_the_age_of_the_weights_grows_while_the_store_is_away(open_client, own_r
     own_redis.stop()
     time.sleep(1.2)
     assert age() > 1
+
+
+def test_no_request_waits_behind_operators_whose_store_does_not_answer(open_client, monkeypatch):
+    client = open_client()
+    asked, answers = threading.Semaphore(0), threading.Event()
+
+    def history(*_):
+        asked.release()
+        answers.wait()
+        return []
+
+    monkeypatch.setattr(client.app.state.parts.store, "history", history)
+    with ThreadPoolExecutor() as others, ThreadPoolExecutor(60) as operators:
+        try:
+            for _ in range(60):
+                operators.submit(client.get, "/scenarios/default/weights/history")
+            for _ in range(40):  # all the threads there are for such routes
+                assert asked.acquire(timeout=30)
+            retrieved = others.submit(client.post, "/retrieve", json=USER)
+            assert retrieved.result(timeout=30).status_code == 200
+            assert others.submit(client.get, "/readyz").result(timeout=30).status_code == 200
+        finally:
+            answers.set()
