@@ -14,10 +14,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import head
+from service.api.gate import route_of
 from service.load.drain import Drain
 from service.watch.telemetry import Telemetry
 
-MEASURED = {"/retrieve", "/retrieve/batch", "/score"}
 NO_SCENARIO = "-"  # requests refused before their scenario was known
 
 
@@ -61,10 +61,11 @@ class MeasureRetrieval:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; note its status and time."""
-        if scope["type"] != "http" or scope["path"] not in MEASURED:
+        route = route_of(scope)
+        if route is None:
             await self._app(scope, receive, send)
             return
-        began, status, route = time.perf_counter(), 500, scope["path"]
+        began, status = time.perf_counter(), 500
 
         async def noting(message: Message) -> None:
             nonlocal status

@@ -16,8 +16,7 @@ from starlette.routing import Route
 from support.waiting import within
 
 from service.api.door import ADMISSION, DRAIN, GatedProtocol
-from service.api.gate import GATED, Gate, whole_request
-from service.api.middleware import MEASURED
+from service.api.gate import Gate, whole_request
 from service.load.admission import Admission
 from service.load.drain import Drain
 
@@ -97,10 +96,6 @@ def status(got):
     return int(got[0].split()[1])
 
 
-def test_the_gated_routes_are_those_that_are_measured():
-    assert set(GATED) == MEASURED
-
-
 def test_a_full_worker_refuses_unparsed_and_keeps_the_connection(held):
     with held.connect() as connection:
         with held.full():
@@ -124,6 +119,7 @@ def test_a_full_worker_refuses_unparsed_and_keeps_the_connection(held):
         [HEAD.replace(b"content-length: 4", b"transfer-encoding: chunked") + b"\r\n0\r\n\r\n"],
         [HEAD + b"connection: close\r\n\r\nbody"],
         [HEAD.replace(b"HTTP/1.1", b"HTTP/1.0") + b"\r\nbody"],
+        [HEAD.replace(b"/retrieve", b"/retrieve%0A") + b"\r\nbody"],
     ],
 )
 def test_however_a_request_comes_a_full_worker_gives_the_same_answer(held, parts):
@@ -266,3 +262,10 @@ def test_refusals_are_in_the_metrics_by_reason(open_client):
         return 'csmf_overloaded_total{reason="deadline"} 1.0' in client.get("/metrics").text
 
     assert within(5, counted)
+
+
+def test_a_line_break_at_the_end_of_a_path_hides_no_request_from_the_metrics(open_client):
+    client = open_client()
+    assert client.post("/retrieve%0A", json=BODY).status_code == 200
+    counted = 'csmf_requests_total{route="/retrieve",scenario="default",status="200"} 1.0'
+    assert counted in client.get("/metrics").text
