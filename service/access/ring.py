@@ -6,7 +6,9 @@ Decisions
 - The file is looked at when a key is asked for, at most once a second. So a revoked key is refused
   a second later, and nothing runs in the background.
 - A file that cannot be read changes nothing: a slip in an edit must not lock the shop out. It is
-  logged as an error once. A service does not start with such a file.
+  logged as an error once, and tried again at each look, since what mends it (a mount, a disk) may
+  leave the file as it was. A service does not start with such a file.
+- Any change of the file moves its ctime; its mtime stays when its owner changes, or in a copy.
 - No keys at all is a choice that must be spelled out, and only for callers on this machine.
 """
 
@@ -42,6 +44,7 @@ class KeyRing:
         self._seen = _signature(file)  # before reading: a change meanwhile is read again
         self._keys = read_keys(file)
         self._looked = time.monotonic()
+        self._complained = ""
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -63,15 +66,20 @@ class KeyRing:
         now = _signature(self._file)
         if now == self._seen:
             return
-        self._seen = now
         try:
             self._keys = read_keys(self._file)
         except KeysError as error:
-            log.error("the keys stay as they are: %s", error)  # noqa: TRY400  (one line says all)
+            self._complain(str(error))
             self._on_read(True)
         else:
+            self._seen, self._complained = now, ""
             self._on_read(False)
             log.info("keys in force: %s", ", ".join(f"{key.name} {key.role}" for key in self._keys))
+
+    def _complain(self, text: str) -> None:
+        if text != self._complained:
+            log.error("the keys stay as they are: %s", text)
+            self._complained = text
 
 
 def open_ring(
@@ -105,4 +113,4 @@ def _signature(file: Path) -> tuple[int, ...]:
         seen = file.stat()
     except OSError:
         return ()
-    return seen.st_ino, seen.st_mtime_ns, seen.st_size
+    return seen.st_ino, seen.st_ctime_ns, seen.st_size

@@ -3,6 +3,8 @@
 import json
 import stat
 import threading
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -90,6 +92,20 @@ def test_a_ring_follows_its_file_and_keeps_its_keys_where_the_file_is_damaged(fi
     revoke(file, "old")
     assert ring.find(old) is None
     assert ring.find(new).name == "new"
+
+
+def test_a_file_that_cannot_be_read_is_tried_again_and_complained_of_once(
+    file, monkeypatch, caplog
+):
+    monkeypatch.setattr("service.access.ring.LOOK_S", 0.0)
+    old = add_key(file, "old", "retrieve")
+    ring = KeyRing(file)
+    revoke(file, "old")
+    with monkeypatch.context() as unreadable:  # to root no mode is
+        unreadable.setattr(Path, "read_bytes", Mock(side_effect=PermissionError(13, "denied")))
+        assert [ring.find(old).name for _ in range(3)] == ["old"] * 3
+    assert caplog.text.count("the keys stay as they are") == 1
+    assert ring.find(old) is None
 
 
 @pytest.mark.parametrize("token", ["", "x", "\ud800", "csmf_" + "A" * 43])
