@@ -3,6 +3,7 @@
 Decisions
 - Each fault begins when all workers serve a version and lasts some seconds. Every answer in that
   time must be a 200 with that version; a change must be refused, not lost.
+- Users' features are asked of the same Redis at each request, which must not wait for it either.
 - In step again is when a change, tried again and again from the moment of return, was taken and the
   worker furthest behind serves it.
 - A flush breaks no connection, so that nobody notices before the next poll: then the weights must
@@ -19,6 +20,7 @@ import asyncio
 import json
 import os
 import signal
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -73,7 +75,7 @@ def run(options: argparse.Namespace, work: Path) -> dict[str, float]:
     if options.releases is None:
         find_pairs(releases)[0].publish()
     with RedisServer(work) as store:
-        flags = (*FLAGS, str(options.poll), "--redis-url", store.url)
+        flags = (*FLAGS, str(options.poll), "--redis-url", store.url, "--features-url", store.url)
         with RunningService(releases, work, *flags) as service:
             trial = Trial(service, store, options.hold)
             trial.change()
@@ -160,7 +162,7 @@ class Trial:
 
 
 async def _under_load(trial: Trial, rate: float, slow_s: float) -> dict[str, float]:
-    query = json.dumps({"scenario": SCENARIO, "user": {}, "k": 10}).encode()
+    query = json.dumps({"scenario": SCENARIO, "user": {"user_id": "u00001"}, "k": 10}).encode()
     client, answers = Client(trial.service.port, "/retrieve", [query]), list[Answer]()
     async with loaded(client, rate, answers.append):
         await asyncio.to_thread(_all_faults, trial, slow_s)
@@ -185,19 +187,20 @@ def judged(answers: list[Answer], trial: Trial) -> dict[str, float]:
     lost = [a for a in failed if a.due - AROUND_S < trial.killed < a.due + a.seconds + AROUND_S]
     for answer in failed:
         print(f"failed: {answer}, worker killed at {trial.killed}", file=sys.stderr)
-    served = [(a.due, a.due + a.seconds, json.loads(a.body)["weights_version"])
-              for a in answers if a.status == HTTPStatus.OK]  # fmt: skip
-    other = sum(
-        version != known
+    away = [
+        (json.loads(a.body)["weights_version"] == known, 1e3 * a.seconds)
         for begin, end, known in trial.calm
-        for asked, answered, version in served
-        if begin <= asked and answered <= end
-    )
+        for a in answers
+        if a.status == HTTPStatus.OK and begin <= a.due <= a.due + a.seconds <= end
+    ]
     return {
         "requests": len(answers),
         "failed_requests": len(failed) - len(lost),
         "requests_lost_with_a_worker": len(lost),
-        "answers_with_other_weights": other,
+        "answers_while_away": len(away),
+        "answers_with_other_weights": sum(not right for right, _ in away),
+        "p50_ms_while_away": round(statistics.median(ms for _, ms in away), 2),
+        "slowest_ms_while_away": round(max(ms for _, ms in away), 2),
         "changes_taken_while_away": trial.taken,
         "seconds_until_in_step_at_most": round(max(trial.late.values()), 2),
         **{f"seconds_until_in_step_{name}": round(s, 2) for name, s in trial.late.items()},
