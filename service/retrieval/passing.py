@@ -6,7 +6,8 @@ Decisions
 - Of an inverted file only the cells that hold a passing row are visited. Where attribute and
   vectors go together (one category, one cluster) the nearest cells hold nothing that passes, and
   effort would be spent on them: recall fell to 0.4 for a filter that passes 1 % without this.
-- A few filters make up most traffic ("in stock"), so the last ones are kept, up to KEPT_BYTES.
+- A few filters make up most traffic ("in stock"), so the last ones are kept, up to KEPT_BYTES. Up
+  to KEPT as well: of a small catalogue, what a filter was asked with takes more than its rows.
 
 Dimension letters: N items, C cells, P rows that pass, X rows asked about.
 """
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
-KEPT_BYTES = 32 * 2**20
+KEPT, KEPT_BYTES = 1000, 32 * 2**20
 LARGEST_SCANNED = 0.25  # of all rows: a longer list is never scanned
 
 
@@ -106,8 +107,8 @@ class Passing:
 class PassingCache:
     """The filters used last. Safe to use from many threads; two may compute the same one."""
 
-    def __init__(self, limit: int = KEPT_BYTES) -> None:
-        self._limit, self._bytes = limit, 0
+    def __init__(self, most: int = KEPT, limit: int = KEPT_BYTES) -> None:
+        self._most, self._limit, self._bytes = most, limit, 0
         self._kept: OrderedDict[Hashable, Passing] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -122,7 +123,7 @@ class PassingCache:
             if key not in self._kept:
                 self._kept[key] = made
                 self._bytes += made.nbytes
-            while self._bytes > self._limit:
+            while self._bytes > self._limit or len(self._kept) > self._most:
                 self._bytes -= self._kept.popitem(last=False)[1].nbytes
         return made
 

@@ -147,7 +147,8 @@ def test_rows_are_asked_for_by_bit_as_by_boolean(passes, asked):
     assert Passing.of(passes_N, None).among(rows_X).tolist() == rows_X[passes_N[rows_X]].tolist()
 
 
-def test_the_filters_used_last_are_kept_within_their_bound():
+@pytest.mark.parametrize("bound", [{"limit": 2000}, {"most": 2}])
+def test_the_filters_used_last_are_kept_within_their_bounds(bound):
     made = []
 
     def make(key):
@@ -157,7 +158,7 @@ def test_the_filters_used_last_are_kept_within_their_bound():
 
         return once
 
-    cache = PassingCache(limit=2000)
+    cache = PassingCache(**bound)
     for key in "abacab":
         cache.get(key, make(key))
     assert made == ["a", "b", "c", "b"]
