@@ -107,7 +107,7 @@ class Client:
         self._free: deque[Connection] = deque()
         self._due: deque[float] = deque()  # times of requests that wait for being sent
         self._seen = Seen()
-        for _ in range(offer.at_once or min(CONNECTIONS, 8 + int(offer.rate))):
+        for _ in range(offer.at_once or min(CONNECTIONS, 8 + int(3 * offer.rate))):
             self._free.append(self._connect())
 
     def run(self) -> dict[str, float]:
