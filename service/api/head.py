@@ -4,6 +4,9 @@ Decisions
 - A head that is not complete after HEAD_BYTES or READ_S is answered 431 or 408 and its connection
   closed; so is one of which no head ever comes. What is no HTTP is a 400 with the same body as
   every refusal.
+- HEAD_BYTES holds for all that comes in a row and is no body: uvicorn would keep the fields behind
+  a body in chunks, at sixteen times their size. They are no part of the request: nobody may add to
+  a head that a proxy has seen.
 - What still comes of a request that was answered already is dropped, for READ_S at the longest.
 - Of pipelined requests uvicorn tells only the newest that the connection is gone. The one under way
   is told here; it would write to what is closed, and log that as an error.
@@ -48,13 +51,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse; then see whether it still is a head, or belongs to nothing."""
-        if self._in_head:
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         super().data_received(data)
-        if not self._in_head and not self._answered():
-            self._stop_clock()  # a request is under way
-        elif self._in_head and self._head_bytes > HEAD_BYTES:
+        if self._head_bytes > HEAD_BYTES:
             self._refuse(ApiError(431, "head_too_large", "head", "more", f"{HEAD_BYTES} bytes"))
+        elif not self._in_head and not self._answered():
+            self._stop_clock()  # a request is under way
         else:
             self._start_clock()
 
@@ -64,9 +66,15 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
-        self._in_head = False
+        """The head is there; what comes behind the body is not added to it."""
+        self._in_head, self._head_bytes = False, 0
         super().on_headers_complete()
+        self.headers = []
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        self._head_bytes = 0
+        super().on_body(body)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._under_way = cycle

@@ -34,7 +34,8 @@ def port(monkeypatch):
         if "x-hold" in request.headers:
             await asyncio.sleep(WAIT_S)
         try:
-            return PlainTextResponse(await request.body())
+            said = {"x-said": request.headers.get("x-say", "nothing")}
+            return PlainTextResponse(await request.body(), headers=said)
         except ClientDisconnect:  # as FastAPI does
             return PlainTextResponse("", 400)
 
@@ -136,6 +137,29 @@ def test_requests_one_after_the_other_each_have_their_own_time(port):
             while not answer.endswith(b"body"):
                 answer += connection.recv(65_536)
             assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        b"4\r\nbody\r\n0\r\n" + b"a: b\r\n" * 200_000 + b"\r\n",
+        b"4;" + b"x" * 1_000_000 + b"\r\nbody\r\n0\r\n\r\n",
+    ],
+)
+def test_what_is_neither_head_nor_body_is_bounded_like_a_head(port, more):
+    assert exchange(port, CHUNKED, more, pause=WAIT_S / 10) == b""
+
+
+def test_a_body_in_many_small_chunks_is_answered(port):
+    body = b"1\r\nx\r\n" * 900 + b"0\r\n\r\n"
+    assert exchange(port, CHUNKED, body, pause=WAIT_S / 10).endswith(b"\r\n\r\n" + b"x" * 900)
+
+
+def test_fields_behind_a_body_are_not_added_to_the_head(port):
+    assert b"x-said: nothing" in exchange(port, CHUNKED + b"0\r\nx-say: this\r\n\r\n")
 
 
 def test_what_follows_a_refusal_is_not_read_for_ever(port):
