@@ -164,6 +164,9 @@ def _refused_change(error: Exception) -> ApiError | None:  # noqa: PLR0911 - one
     match error:
         case ChangeError(field=field, value=value, expected=expected):
             return ApiError(422, "invalid_value", field, value, expected)
+        case UnknownVersionError(version=version, lost=True):
+            expected = "a version that the history still shows: the store lost this one"
+            return ApiError(404, "unknown_version", "to_version", version, expected)
         case UnknownVersionError(version=version, newest=newest):
             expected = f"a version from 1 to {newest}" if newest else "a scenario that was set"
             return ApiError(404, "unknown_version", "to_version", version, expected)

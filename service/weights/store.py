@@ -44,7 +44,9 @@ class UnknownVersionError(Exception):
 
     def __init__(self, version: int, newest: int) -> None:
         self.version, self.newest = version, newest
-        super().__init__(f"there is no version {version}; versions are 1 to {newest}")
+        self.lost = 1 <= version <= newest
+        which = "there is no" if not self.lost else "the store lost"
+        super().__init__(f"{which} version {version}; versions are 1 to {newest}")
 
 
 class Watch(Protocol):

@@ -115,7 +115,7 @@ def test_what_was_in_force_can_be_rolled_back_to_although_the_store_lost_it(stor
         update={"scenario": "feed", "version": 7}
     )
     assert roll_back(store, change(in_force=known), to_version=7).version == 8
-    with pytest.raises(UnknownVersionError, match="no version 3"):
+    with pytest.raises(UnknownVersionError, match="the store lost version 3"):
         roll_back(store, change(in_force=known), to_version=3)
 
 
