@@ -8,7 +8,7 @@ Decisions
   there when the next one gets the lock killed its loader: for lack of memory, or by a fault in a
   library. Left alone for a while, such a pair costs a worker now and then, and not all of them.
 - Taking turns spares the machine, it is not needed to be right: where the state folder cannot be
-  written, workers load when they like.
+  written, workers load when they like; on a full disk nobody notes what they load.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def my_turn(state_dir: Path, pair: Current, *, whatever_happened: bool = False) 
     """
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
-        lock = (state_dir / LOCK).open("a+b")
+        lock = (state_dir / LOCK).open("a+b", buffering=0)
     except OSError as error:
         log.warning("loading without waiting for other workers: %s", error)
         yield
@@ -52,13 +52,17 @@ def my_turn(state_dir: Path, pair: Current, *, whatever_happened: bool = False) 
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not whatever_happened:
             _check_survived(lock, pair)
-        lock.truncate(0)
-        lock.write(to_json(pair))
-        lock.flush()
+        _note(lock, to_json(pair))
         try:
             yield
         finally:
-            lock.truncate(0)
+            _note(lock, b"")
+
+
+def _note(lock: IO[bytes], content: bytes) -> None:
+    with suppress(OSError):
+        lock.truncate(0)
+        lock.write(content)
 
 
 def leave_turn(state_dir: Path) -> None:

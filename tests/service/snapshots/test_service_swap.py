@@ -91,6 +91,12 @@ def test_where_the_state_folder_cannot_be_written_nobody_waits(own_release, capl
     assert "without waiting for other workers" in caplog.text
 
 
+def test_a_full_disk_keeps_nobody_from_loading(own_release, tmp_path):
+    (tmp_path / "loading.lock").symlink_to("/dev/full")
+    with my_turn(tmp_path, read_current(own_release.releases), whatever_happened=True):
+        pass
+
+
 @pytest.fixture
 def deadly(own_release, other_release, tmp_path):
     """A holder of the first release, while a worker died of loading the other one."""
