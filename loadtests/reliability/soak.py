@@ -23,6 +23,7 @@ import csv
 import json
 import random
 import statistics
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -36,7 +37,7 @@ import pyarrow.parquet as pq
 
 from loadtests.reliability.load import NO_ANSWER, Answer, Client, capacity, loaded
 from loadtests.reliability.pairs import Pair, csmf_index, find_pairs
-from loadtests.reliability.running import RunningService
+from loadtests.reliability.running import RunningService, ServiceError
 from loadtests.reliability.weights import Operator
 from loadtests.verdict import Threshold
 
@@ -86,6 +87,7 @@ def thresholds(_: argparse.Namespace) -> list[Threshold]:
     """What must be reached."""
     return [
         Threshold("soak", "failed_requests", at_most=0),
+        Threshold("soak", "failed_commands", at_most=0),
         Threshold("soak", "workers_that_died", at_most=0),
         Threshold("soak", "resident_growth", at_most=0.05),
         Threshold("soak", "proportional_growth", at_most=0.05),
@@ -117,7 +119,7 @@ class Soak:
         self.service, self._pairs, self._log, self._long_s = service, pairs, log, long_s
         self.looks, self.slices, self.done = list[Look](), list[Slice](), list[tuple[float, str]]()
         self._answered, self._failed = 0, Counter[int]()
-        self._capacity = self._rate = 0.0
+        self._capacity, self._rate, self._failed_commands = 0.0, 0.0, 0
 
     async def run(self, options: argparse.Namespace) -> None:
         """Load, change, look."""
@@ -143,7 +145,11 @@ class Soak:
             await asyncio.sleep(self._began + at - time.monotonic())
             if name:
                 self.done.append((time.monotonic() - self._began, name))
-            await asyncio.to_thread(do, number)
+            try:
+                await asyncio.to_thread(do, number)
+            except (ServiceError, OSError) as error:  # an hour's figures are not lost for it
+                print(f"{name or 'look'}, after {at:.0f} s: {error}", file=sys.stderr)
+                self._failed_commands += 1
 
     def _set_weights(self, number: int) -> None:
         stages = ("exposure", "click", "conversion")
@@ -190,6 +196,7 @@ class Soak:
             "failed_requests": self._failed.total(),
             "of_these_overloaded": self._failed[503],
             "of_these_unanswered": self._failed[NO_ANSWER],
+            "failed_commands": self._failed_commands,
             **{f"changes_of_{name}": sum(n == name for _, n in self.done)
                for name in ("weights", "catalogue", "pair")},
             **latency(self.slices, random.Random(1)),

@@ -18,7 +18,8 @@ def test_a_short_soak_changes_everything_and_loses_no_request(tmp_path, monkeypa
     main(["soak", *flags, "--work", str(tmp_path), "--out", str(tmp_path / "out")])
     figures = json.loads((tmp_path / "out" / "soak.json").read_text())["figures"]
     assert figures["requests"] > 30
-    assert figures["failed_requests"] == figures["workers_that_died"] == 0
+    for failure in ("failed_requests", "failed_commands", "workers_that_died"):
+        assert figures[failure] == 0, failure
     changes = [figures[f"changes_of_{name}"] for name in ("weights", "catalogue", "pair")]
     assert changes == [3, 2, 1]
     assert (tmp_path / "out" / "soak.png").stat().st_size > 10_000
