@@ -13,6 +13,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -61,7 +62,8 @@ def _forget_dead_workers(directory: Path) -> None:
     found = (re.search(r"_(\d+)\.db$", path.name) for path in directory.glob("gauge_live*.db"))
     for pid in {int(match.group(1)) for match in found if match}:
         if not _alive(pid):
-            mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]  # untyped there
+            with suppress(FileNotFoundError):  # another scrape was faster
+                mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]  # untyped there
 
 
 def _alive(pid: int) -> bool:
