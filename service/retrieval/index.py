@@ -213,9 +213,9 @@ def best_first(scores_N: Floats, k: int) -> Rows:
 
 
 def keys_of(item_ids: Sequence[str]) -> NDArray[np.bytes_]:
-    """Distinct ids as they are stored."""
+    """Distinct ids as they are stored; one that ends with NUL would be stored as another."""
     keys = {item_id.encode("utf-8", "surrogatepass") for item_id in item_ids}
-    return np.array([key for key in keys if key], "S")
+    return np.array([key for key in keys if key and not key.endswith(b"\0")], "S")
 
 
 def find_rows(ids_N: NDArray[np.bytes_], keys_X: NDArray[np.bytes_]) -> Rows:

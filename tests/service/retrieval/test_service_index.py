@@ -140,6 +140,12 @@ def test_ids_are_found_by_look_up_and_unknown_ones_left_out(inverted):
     assert index.ids_of(np.array([2000, 0])) == ["i0002000", "i0000000"]
 
 
+def test_an_id_with_a_nul_at_its_end_is_no_other_id(inverted):
+    snapshot, _, _ = inverted
+    item_id = snapshot.index.ids_of(np.array([7]))[0]
+    assert snapshot.index.rows_of([item_id, item_id + "\0", item_id + "\0\0", "\0"]).tolist() == [7]
+
+
 def test_weights_and_their_triple_give_the_same_list(inverted):
     snapshot, records, _ = inverted
     weights = snapshot.default_weights
