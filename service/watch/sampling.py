@@ -18,6 +18,7 @@ import queue
 import random
 import threading
 import time
+from contextlib import suppress
 
 from service.retrieval.retriever import Query, Retrieved
 from service.snapshots.snapshot import Snapshot
@@ -65,7 +66,8 @@ class Sampling:
         """Leave the rest unjudged."""
         self._stopping.set()
         if self._thread.is_alive():
-            self._waiting.put(None)
+            with suppress(queue.Full):  # nobody waits for the first then
+                self._waiting.put_nowait(None)
             self._thread.join(timeout=5)
 
     def _judge_all(self) -> None:
