@@ -1,7 +1,7 @@
 """Requests at fixed times, whatever the service does, from a process and a core of their own.
 
 Decisions
-- The times are drawn before anything is sent, and an answer's time counts from when its request was
+- The times do not depend on what happens, and an answer's time counts from when its request was
   due: a service that stalls, and a client that is late, are charged for it. How late the client was
   is a figure of its own.
 - Sockets and epoll, no event loop: a request costs the client 20 µs, so that one core offers more
@@ -101,7 +101,8 @@ class Client:
     """Asks as offered."""
 
     def __init__(self, offer: Offer) -> None:
-        self._offer, self._random = offer, random.Random(offer.seed)
+        self._offer = offer
+        self._times, self._bodies = random.Random(offer.seed), random.Random(offer.seed)
         self._requests = [_request(offer.path, body.encode()) for body in offer.bodies]
         self._poll, self._open = select.epoll(), dict[int, Connection]()
         self._free: deque[Connection] = deque()
@@ -137,7 +138,7 @@ class Client:
         for _ in range(self._offer.at_once):
             yield began
         while self._offer.rate:
-            due += self._random.expovariate(self._offer.rate)
+            due += self._times.expovariate(self._offer.rate)
             yield due
         while True:
             yield float("inf")
@@ -147,7 +148,7 @@ class Client:
         connection.due, connection.received, connection.asked = due, b"", True
         if due >= counted:
             self._seen.late.append(now - due)
-        connection.socket.send(self._random.choice(self._requests))
+        connection.socket.send(self._bodies.choice(self._requests))
 
     def _connect(self) -> Connection:
         connected = socket.create_connection(("127.0.0.1", self._offer.port), GIVE_UP_S)
