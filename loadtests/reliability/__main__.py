@@ -32,7 +32,7 @@ from loadtests.reliability import (
     swaps,
     weights,
 )
-from loadtests.reliability.page import write_page
+from loadtests.reliability.page import FIGURES, write_page
 from loadtests.reliability.running import ServiceError
 from loadtests.verdict import Verdict, as_table, judge
 
@@ -73,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = options.out / f"{options.experiment}.json"
         path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         print(f"all figures: {path}")
+        if options.out.resolve() == FIGURES:
+            write_page(EXPERIMENTS)
     return 0 if all(verdict.met for verdict in verdicts) else 1
 
 

@@ -3,6 +3,7 @@
 Decisions
 - Nothing is written by hand: what an experiment asks is the first line of its module, the rest is
   in its JSON file. A test holds the committed page against the committed figures.
+- An experiment that leaves its figures there writes the page anew.
 - Many figures with one bound and one first word are one entry, from the least to the largest.
 
     python -m loadtests.reliability page
