@@ -182,7 +182,7 @@ def _refused_change(error: Exception) -> ApiError | None:  # noqa: PLR0911 - one
             )
         case StoreUnavailableError():
             log.warning("weights store: %s", error)
-            expected = "a weights store that answers; weights in force are unchanged, try again"
+            expected = "a weights store that answers; see what is in force, and try again"
             return ApiError(503, "store_unavailable", "", "no answer", expected)
         case _:
             return None
