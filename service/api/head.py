@@ -8,6 +8,8 @@ Decisions
   a body in chunks, at sixteen times their size. They are no part of the request: nobody may add to
   a head that a proxy has seen.
 - What still comes of a request that was answered already is dropped, for READ_S at the longest.
+- An offer to go on in another protocol is passed over, as HTTP wants of who does not speak it. The
+  parser would take the body for that protocol; Java's client offers h2c with every request.
 - Of pipelined requests uvicorn tells only the newest that the connection is gone. The one under way
   is told here; it would write to what is closed, and log that as an error.
 - Nothing is counted and no clock runs for a head that comes in one piece, as nearly all do.
@@ -16,6 +18,7 @@ Decisions
 from __future__ import annotations
 
 import asyncio
+import re
 from http import HTTPStatus
 from typing import cast
 
@@ -26,12 +29,14 @@ from service.api.errors import ApiError
 
 HEAD_BYTES = 65_536  # checked after each read, so one read more is possible
 READ_S = 10.0  # for a head, and for a body
+UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """One connection."""
 
     _in_head = True
+    _in_body = False
     _head_bytes = 0
     _clock: asyncio.TimerHandle | None = None
     _under_way: RequestResponseCycle | None = None
@@ -52,7 +57,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse; then see whether it still is a head, or belongs to nothing."""
         self._head_bytes += len(data)
-        super().data_received(data)
+        super().data_received(data if self._in_body else _without_upgrade(data))
         if self._head_bytes > HEAD_BYTES:
             self._refuse(ApiError(431, "head_too_large", "head", "more", f"{HEAD_BYTES} bytes"))
         elif not self._in_head and not self._answered():
@@ -67,7 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is there; what comes behind the body is not added to it."""
-        self._in_head, self._head_bytes = False, 0
+        self._in_head, self._in_body, self._head_bytes = False, True, 0
         super().on_headers_complete()
         self.headers = []
 
@@ -75,6 +80,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """A part of the body."""
         self._head_bytes = 0
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is there."""
+        self._in_body = False
+        super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._under_way = cycle
@@ -113,3 +123,11 @@ class BoundedProtocol(HttpToolsProtocol):
             lines = b"".join(b"%s: %s\r\n" % header for header in headers)
             self.transport.write(status.encode() + lines + b"\r\n" + bytes(response.body))
         self.transport.close()
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """The same head with another name for that field, if it is there."""
+    if b"pgrade" not in data:  # nearly always
+        return data
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return UPGRADE.sub(b"\r\nx-upgrade:", head) + end + rest

@@ -139,6 +139,26 @@ def test_requests_one_after_the_other_each_have_their_own_time(port):
             assert answer.startswith(b"HTTP/1.1 200 ")
 
 
+UPGRADING = (
+    HEAD + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("parts", [[UPGRADING + b"body"], [UPGRADING, b"body"]])
+def test_an_offer_to_speak_another_protocol_is_passed_over(port, parts):
+    last = HEAD + b"connection: close\r\n\r\nlast"
+    answer = exchange(port, *parts, *parts, last, pause=WAIT_S / 10)
+    assert answer.count(b"HTTP/1.1 200 ") == 3
+    assert answer.count(b"\r\n\r\nbody") == 2
+
+
+def test_a_body_keeps_what_looks_like_an_offer(port):
+    body = b"--x\r\nUpgrade: h2c\r\n\r\nx"
+    length = HEAD.replace(b": 4", b": %d" % len(body)) + b"connection: close\r\n\r\n"
+    for parts in ([length + body], [length, body]):
+        assert exchange(port, *parts, pause=WAIT_S / 10).endswith(b"\r\n\r\n" + body)
+
+
 CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
