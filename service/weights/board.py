@@ -4,7 +4,9 @@ Decisions
 - `records` is an immutable mapping, replaced by one assignment: a request that reads it once sees
   one consistent state, without a lock and without the store.
 - One thread per process waits for the store's change signal, and polls slowly beside it in case a
-  signal is lost. A writer refreshes its own board before it answers, so it reads its own write.
+  signal is lost. If one was, the next ones may be too (a firewall forgets connections that are
+  silent for long, and tells nobody), so the thread subscribes anew. A writer refreshes its own
+  board before it answers, so it reads its own write.
 - When the store is away, what is on the board stays in force; each refresh also saves it to a local
   file, so that a restart without the store begins with the last known good.
 - No operation removes a scenario or goes back to an older version. Where the store does (a Redis
@@ -106,10 +108,13 @@ class WeightsBoard:
         with self._store.watch() as watch:
             self._refresh_and_log()
             polled = time.monotonic()
-            while not self._stopping.is_set():
+            signalled = True
+            while signalled and not self._stopping.is_set():
                 changed = watch.wait(min(self._poll_s, STOP_CHECK_S))
                 if changed or time.monotonic() - polled >= self._poll_s:
+                    known = self.records
                     self._refresh_and_log()
+                    signalled = changed or self.records == known
                     polled = time.monotonic()
 
     def _refresh_and_log(self) -> None:

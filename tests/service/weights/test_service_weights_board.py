@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -152,6 +153,32 @@ def test_a_lost_signal_is_made_good_by_the_slow_poll(empty_redis, start_board):
     silent = record.model_copy(update={"version": 9})
     empty_redis.client().hset("{csmf:weights}:current", "feed", silent.model_dump_json())
     assert version_within(board, 1, 9)
+
+
+class ForgottenByAFirewall(EmbeddedStore):
+    """Its first subscription is never told of anything."""
+
+    subscribed = 0
+
+    @contextmanager
+    def watch(self):
+        self.subscribed += 1
+        with super().watch() as watch:
+            yield watch if self.subscribed > 1 else self
+
+    def wait(self, timeout_s):
+        time.sleep(timeout_s)
+        return False
+
+
+def test_who_has_lost_a_signal_subscribes_anew(tmp_path, start_board):
+    store = ForgottenByAFirewall(tmp_path / "weights.sqlite3")
+    board = start_board(store, poll_s=0.3)
+    time.sleep(0.7)
+    assert store.subscribed == 1  # there was nothing to tell
+    set_weights(store, CHANGE, WEIGHTS)
+    assert version_within(board, 10, 1)
+    assert within(10, lambda: store.subscribed == 2)
 
 
 def test_a_fault_in_one_refresh_does_not_end_the_following(tmp_path, start_board, caplog):
