@@ -17,6 +17,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "CSMF_"
+DAY_S = 86_400.0  # no clock takes infinity
 OTHER_VARIABLES = {"CSMF_URL", "CSMF_KEY"}  # read by clients
 
 
@@ -84,6 +85,7 @@ class Settings(BaseSettings):
     features_timeout_ms: float = Field(
         5.0,
         gt=0,
+        le=60_000,
         description="Milliseconds to wait for it, and a tenth more for each further user of a "
         "batch; then a request goes on with what it brought.",
     )
@@ -96,9 +98,14 @@ class Settings(BaseSettings):
         "it across restarts, on a local disk.",
     )
     weights_poll_s: float = Field(
-        5.0, gt=0, description="Seconds between reads of the weights store beside its signals."
+        5.0,
+        gt=0,
+        le=DAY_S,
+        description="Seconds between reads of the weights store beside its signals.",
     )
-    releases_poll_s: float = Field(1.0, gt=0, description="Seconds between looks at CURRENT.")
+    releases_poll_s: float = Field(
+        1.0, gt=0, le=DAY_S, description="Seconds between looks at CURRENT."
+    )
     pin: str = Field(
         "",
         pattern=r"^$|^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$",
@@ -135,6 +142,7 @@ class Settings(BaseSettings):
     drain_delay_s: float = Field(
         0,
         ge=0,
+        le=DAY_S,
         description="Seconds after SIGTERM in which only /readyz says no: balancers notice.",
     )
     drain_s: int = Field(10, ge=0, description="Seconds that open requests then get to finish.")

@@ -143,6 +143,7 @@ def test_weights_in_the_local_file_survive_a_restart(serve):
         (["--port", "http"], {}, "error: CSMF_PORT: Input should be a valid integer"),
         ([], {"CSMF_WORKERS": "0"}, "error: CSMF_WORKERS: Input should be greater than"),
         ([], {"CSMF_LOG_LEVEL": "loud"}, "error: CSMF_LOG_LEVEL:"),
+        ([], {"CSMF_RELEASES_POLL_S": "inf"}, "error: CSMF_RELEASES_POLL_S: Input should be less"),
         (["--releases", "/nowhere"], {}, "csmf-index --release"),
         (["--pin", "tiny"], {}, "error: CSMF_PIN:"),
         (["--pin", "tiny/b9"], {}, "index/b9/index.json: expected a regular file"),
