@@ -5,6 +5,8 @@ Decisions
   own, since its vectors come from the bundle that has answered them.
 - A delta that is broken, or deleted while it is read, is passed over for the next older one: the
   catalogue is then a few changes behind, and the log says why, once.
+- So is one that takes more away from its index than a new pair may: a feed that was cut off must
+  not empty the shop. Whoever hands the items in again is served, since deltas are net.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import replace
 
 from bundle.delta import positions, read_delta
 from service.retrieval.fresh import with_delta
+from service.snapshots.bounds import SizeBounds
 from service.snapshots.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -22,15 +25,17 @@ log = logging.getLogger(__name__)
 class FreshCatalogue:
     """Looks for deltas; remembers what it has complained of."""
 
-    def __init__(self) -> None:
-        self._complained = ""
+    def __init__(self, bounds: SizeBounds) -> None:
+        self._bounds, self._complained = bounds, ""
 
     def newest(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with the newest sound delta of its pair; itself if there is none newer."""
         newer = [place for place in positions(snapshot.files) if place > snapshot.index.position]
         for position in reversed(newer):
             try:
-                index = with_delta(snapshot.index, read_delta(snapshot.files, position))
+                delta = read_delta(snapshot.files, position)
+                self._bounds.check_delta("with them", delta, snapshot.files.item_ids_N)
+                index = with_delta(snapshot.index, delta)
             except Exception as error:  # noqa: BLE001  (whatever it is, what is served goes on)
                 self._complain(f"changes up to {position} are not served: {error}")
                 continue

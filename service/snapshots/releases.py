@@ -19,6 +19,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from bundle.manifest import Current
@@ -65,7 +66,7 @@ class SnapshotHolder:
         self._poll_s, self._bounds, self._on_change = poll_s, bounds, on_change
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="releases", daemon=True)
-        self._fresh = FreshCatalogue()
+        self._fresh = FreshCatalogue(replace(bounds, max_shrink=1.0) if pin else bounds)
         self._failed: tuple[Current | str, float] = ("", 0.0)  # what was refused last, and when
         self._begin()
 

@@ -7,8 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 from support.release import make_release, user_records
 
+from bundle.delta import read_delta
 from bundle.store import read_current
 from index_builder.cli import main
+from service.snapshots.bounds import SizeBounds, SizeError
+from service.snapshots.loading import load_snapshot
 
 WITHIN_S = 5.0
 
@@ -129,6 +132,35 @@ def test_a_broken_delta_is_passed_over_for_the_one_before_and_said_once(start, m
     broken.rmdir()
     remove(made, second)
     assert second not in at_position(client, made, 2)["item_ids"]
+
+
+def test_changes_that_take_too_much_are_not_served_until_it_is_handed_in_again(start, made, caplog):
+    client = start()
+    items = pq.read_table(made.log / "items.parquet")
+    ids = items["item_id"].to_pylist()
+    best = ask(client, made)["item_ids"][0]
+    remove(made, best)
+    at_position(client, made, 1)
+    remove(made, *[item_id for item_id in ids if item_id != best])
+    deadline = time.monotonic() + WITHIN_S
+    while "found 0" not in caplog.text:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert "changes up to 2 are not served: with them: expected at least 1 items" in caplog.text
+    answer = ask(client, made)
+    assert (answer["catalogue_position"], len(answer["item_ids"])) == (1, 10)
+    change(made, **items.to_pydict())
+    assert best in at_position(client, made, 3)["item_ids"]
+
+
+def test_changes_are_held_against_the_items_of_their_index(made):
+    ids = pq.read_table(made.log / "items.parquet")["item_id"].to_pylist()
+    remove(made, *ids[: len(ids) // 2 + 1])
+    index = load_snapshot(made.releases).files
+    delta = read_delta(index, 1)
+    SizeBounds(max_shrink=0.6).check_delta("x", delta, index.item_ids_N)
+    with pytest.raises(SizeError, match=r"at most 40\.0% of the .* found 50\.3%"):
+        SizeBounds(max_shrink=0.4).check_delta("x", delta, index.item_ids_N)
 
 
 def test_metrics_say_which_changes_are_served_and_how_many_items_lie_beside_the_index(start, made):
