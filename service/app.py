@@ -83,7 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version="1",
         lifespan=_lifespan(settings, telemetry, drain, admission, effort, traces),
     )
-    app.add_middleware(LimitBody, max_bytes=settings.max_body_bytes)
+    app.add_middleware(LimitBody, max_bytes=settings.max_body_bytes, most=settings.max_in_flight)
     app.add_middleware(Gate, admission=admission, default_ms=settings.deadline_ms)
     if ring:
         app.add_middleware(

@@ -107,6 +107,8 @@ def install_handlers(app: FastAPI) -> None:
     async def handle(request: Request, error: Exception) -> Response:
         if isinstance(error, RequestValidationError):
             return _invalid(error).response()
+        if isinstance(error.__cause__, ApiError):  # raised by the body, where FastAPI read it
+            return error.__cause__.response()
         if isinstance(error, HTTPException):
             return _refused(request, error)
         return _refusal(error).response()

@@ -6,6 +6,8 @@ Decisions
   request that comes in one piece while the worker is full is refused on its connection, unparsed
   (door.py). Every other way to send one leads to the gate in front of the app, and to the same
   answer.
+- A place is taken once the body is there, by whoever still finds one then. What is on its way costs
+  no place: slow senders keep nobody out, and their time is not taken for that of an answer.
 - The connection stays open: a new one would cost more than the refusal.
 - `X-Deadline-Ms` is what is left of the caller's time when the request arrives. Without it the
   operator's default holds, if there is one.
@@ -17,13 +19,14 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from http import HTTPStatus
 
 from fastapi import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.errors import ApiError
-from service.load.admission import TURN, Admission
+from service.load.admission import TURN, Admission, Turn
 
 GATED = ("/retrieve", "/retrieve/batch", "/score")
 HEADER = b"x-deadline-ms"
@@ -71,17 +74,32 @@ class Gate:
             await self._app(scope, receive, send)
             return
         try:
-            budget_s = self._budget_s(scope)
+            came, budget_s = time.perf_counter(), self._budget_s(scope)
             self._check(budget_s)
         except ApiError as error:
             await error.response()(scope, receive, send)
             return
-        turn = self._admission.enter(budget_s)
-        TURN.set(turn)  # of this request's task alone
+        turn: Turn | None = None
+
+        async def entering() -> Message:
+            nonlocal turn
+            message = await receive()
+            if turn is None and message["type"] == "http.request" and not message.get("more_body"):
+                turn = self._enter(budget_s - (time.perf_counter() - came))
+            return message
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, entering, send)
         finally:
-            self._admission.leave(turn)
+            if turn:
+                self._admission.leave(turn)
+
+    def _enter(self, left_s: float) -> Turn:
+        """Take a place for a request whose body is there. Raises ApiError, to whoever reads it."""
+        self._check(left_s)
+        turn = self._admission.enter(left_s)
+        TURN.set(turn)  # of this request's task alone
+        return turn
 
     def _budget_s(self, scope: Scope) -> float:
         """Of the header, else the operator's. Raises ApiError."""

@@ -1,13 +1,18 @@
 """What happens around every request: bodies are bounded in size and time, retrieval is counted and
 timed, and a worker that leaves closes each connection it has answered on.
 
-Plain ASGI callables: Starlette's middleware base class would cost more than the tower.
+Decisions
+- Of bodies that came in part a worker waits for so many at once; then the oldest gives way to the
+  newest. So whoever sends slowly fills no memory and keeps nobody out.
+- Plain ASGI callables: Starlette's middleware base class would cost more than the tower.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -24,8 +29,9 @@ NO_SCENARIO = "-"  # requests refused before their scenario was known
 class LimitBody:
     """Refuses a body as soon as its length passes the limit, and one that does not come."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self._app, self._max = app, max_bytes
+    def __init__(self, app: ASGIApp, max_bytes: int, most: int) -> None:
+        self._app, self._max, self._most = app, max_bytes, most
+        self._waiting: set[asyncio.Timeout] = set()  # for the rest of a body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; reading a bad body raises a 413 or 408 where it is read."""
@@ -38,12 +44,7 @@ class LimitBody:
 
         async def counting() -> Message:
             nonlocal received, more
-            try:
-                async with asyncio.timeout_at(deadline if more else None):
-                    message = await receive()
-            except TimeoutError:
-                expected = f"all of it within {head.READ_S:g} seconds"
-                raise HTTPException(408, expected, {"connection": "close"}) from None
+            message = await (self._next(receive, deadline, received) if more else receive())
             more = message.get("more_body", False)
             received += len(message.get("body", b""))
             if max(received, int(announced) if announced.isdigit() else 0) > self._max:
@@ -51,6 +52,32 @@ class LimitBody:
             return message
 
         await self._app(scope, counting, send)
+
+    async def _next(self, receive: Receive, deadline: float, received: int) -> Message:
+        """The next part of a body, in time."""
+        try:
+            async with asyncio.timeout_at(deadline) as limit:
+                if not received:
+                    return await receive()
+                with self._among_few(limit):
+                    return await receive()
+        except TimeoutError:
+            late = asyncio.get_running_loop().time() >= deadline
+            sooner = f"within {head.READ_S:g} seconds" if late else "sooner: many others wait, too"
+            raise HTTPException(408, f"all of it {sooner}", {"connection": "close"}) from None
+
+    @contextmanager
+    def _among_few(self, limit: asyncio.Timeout) -> Iterator[None]:
+        """Wait for a rest; what waits longest is given up where too many do."""
+        self._waiting.add(limit)
+        if len(self._waiting) > self._most:
+            oldest = min(self._waiting, key=lambda each: each.when() or 0.0)
+            self._waiting.discard(oldest)
+            oldest.reschedule(0)
+        try:
+            yield
+        finally:
+            self._waiting.discard(limit)
 
 
 class MeasureRetrieval:

@@ -127,7 +127,7 @@ def test_however_a_request_comes_a_full_worker_gives_the_same_answer(held, parts
         plain.sendall(WHOLE)
         for part in parts:
             connection.sendall(part)
-            time.sleep(0.05)
+            time.sleep(0.1)
         refused = answer(connection)
         assert (status(refused), refused[1]) == (503, answer(plain)[1])
         assert held.admission.counts["full"] == 2
@@ -171,6 +171,24 @@ def test_a_worker_that_leaves_refuses_in_the_app_which_closes_connections(held):
         connection.sendall(WHOLE)
         assert status(answer(connection)) == 503
         assert held.admission.unparsed.total() == 0
+
+
+def test_half_a_request_keeps_nobody_out_and_its_time_is_not_taken_for_an_answers(held):
+    slow = [held.connect() for _ in range(20)]
+    for connection in slow:
+        connection.sendall(WHOLE[:-1])
+    time.sleep(0.5)
+    assert held.admission.in_flight == 0
+    held.hold.set()
+    with held.connect() as connection:
+        for _ in range(10):
+            connection.sendall(WHOLE)
+            assert status(answer(connection)) == 200
+    slow[0].sendall(WHOLE[-1:])
+    assert status(answer(slow[0])) == 200
+    assert held.admission.service_s < 0.4
+    for connection in slow:
+        connection.close()
 
 
 @pytest.mark.parametrize(
@@ -232,6 +250,53 @@ def test_a_deadline_that_cannot_be_met_is_refused_at_once(open_client):
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     assert (error["code"], error["field"], error["value"]) == ("overloaded", "X-Deadline-Ms", 900)
     assert deadline(client, "60000").status_code == 200
+
+
+def in_two_parts(client, between, milliseconds=30_000):
+    """The answer to a request of which the second half comes after something has happened."""
+    content, sent = json.dumps(BODY).encode(), []
+    parts = iter([(content[:5], True), (content[5:], False)])
+
+    async def receive():
+        body, more = next(parts)
+        if not more:
+            between()
+        return {"type": "http.request", "body": body, "more_body": more}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/retrieve", "query_string": b"",
+        "headers": [
+            (b"content-type", b"application/json"),
+            (b"x-deadline-ms", b"%d" % milliseconds),
+        ],
+        "state": {},
+    }  # fmt: skip
+    client.portal.call(client.app, scope, receive, send)
+    return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+def test_a_place_that_went_while_the_body_came_is_refused_as_ever(open_client):
+    client = open_client()
+    admission = client.app.state.parts.admission
+
+    def fill():
+        admission.in_flight = 128
+
+    code, body = in_two_parts(client, fill)
+    assert (code, body["error"]["code"]) == (503, "overloaded")
+    assert (admission.counts["full"], admission.in_flight) == (1, 128)
+
+
+def test_what_a_body_takes_to_come_is_taken_from_its_deadline(open_client):
+    client = open_client()
+    admission = busy(client)
+    admission.service_s = 0.1
+    code, body = in_two_parts(client, lambda: time.sleep(0.5), milliseconds=600)
+    assert (code, body["error"]["field"]) == (503, "X-Deadline-Ms")
+    assert in_two_parts(client, lambda: None, milliseconds=600)[0] == 200
 
 
 def test_the_operators_deadline_holds_for_callers_without_one(open_client):

@@ -45,7 +45,7 @@ def port(monkeypatch):
     app = Starlette(
         routes=[Route("/", echo, methods=["POST"])], exception_handlers={HTTPException: refused}
     )
-    app.add_middleware(LimitBody, max_bytes=1000)
+    app.add_middleware(LimitBody, max_bytes=1000, most=2)
     more = {"ws": "none", "lifespan": "off", "log_config": None, "timeout_keep_alive": 1}
     config = uvicorn.Config(app, port=0, http=head.BoundedProtocol, **more)
     server = uvicorn.Server(config)
@@ -115,6 +115,36 @@ def test_a_body_that_does_not_come_is_refused_by_its_time(port):
     answer = exchange(port, HEAD + b"\r\n", b"bo")
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert answer.endswith(b"all of it within 0.5 seconds")
+
+
+def test_of_too_many_bodies_that_are_on_their_way_the_oldest_gives_way(port):
+    connections = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(3)]
+    began = time.monotonic()
+    for connection in connections:
+        connection.sendall(HEAD + b"connection: close\r\n\r\nbo")
+        time.sleep(WAIT_S / 20)
+    oldest, *others = connections
+    assert read(oldest).endswith(b"all of it sooner: many others wait, too")
+    assert time.monotonic() - began < WAIT_S
+    for connection in others:
+        connection.sendall(b"dy")
+        assert read(connection).endswith(b"\r\n\r\nbody")
+    for connection in connections:
+        connection.close()
+
+
+def test_a_body_that_comes_drop_by_drop_gives_way_itself(port):
+    slow, *others = (socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(3))
+    slow.sendall(HEAD.replace(b": 4", b": 900") + b"\r\nx")
+    for other in others:
+        time.sleep(WAIT_S / 20)
+        other.sendall(HEAD + b"connection: close\r\n\r\nbo")
+    assert read(slow).startswith(b"HTTP/1.1 408 ")
+    for other in others:
+        other.sendall(b"dy")
+        assert read(other).endswith(b"\r\n\r\nbody")
+    for connection in (slow, *others):
+        connection.close()
 
 
 @pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\x00\x01", b"hello\r\n\r\n", b"\x00" * 100])
