@@ -1,4 +1,5 @@
-"""What the routes that retrieve and score share: the weights they use, and how they answer.
+"""What the routes that retrieve and score share: the weights they use, what is known of their
+users, and how they answer.
 
 Decisions
 - The body is written by orjson from numpy columns, past FastAPI's response models: they cost more
@@ -21,6 +22,7 @@ from bundle.weights import ObjectiveWeights
 from service.api.errors import ApiError
 from service.api.schemas import ErrorBody, Listed, Weighted
 from service.features.layout import Known
+from service.features.store import LookedUp, without_store
 from service.parts import Parts
 from service.retrieval.effort import Effort
 from service.retrieval.filters import Condition
@@ -56,6 +58,16 @@ def weights_for(
         return found
     given = ObjectiveWeights.parse(dict(body.weights), snapshot.segments.names)
     return [InForce(each.scenario, None, given) for each in found]
+
+
+async def look_up(
+    users: Sequence[Mapping[str, object]], snapshot: Snapshot, parts: Parts, *, seen: bool
+) -> LookedUp:
+    """What is stored of these users; nothing where there is no store."""
+    if parts.features is None:
+        return without_store(len(users))
+    with parts.admission.elsewhere():
+        return await parts.features.of(users, snapshot.user_features, seen=seen)
 
 
 def query_for(

@@ -21,6 +21,7 @@ from service.api.answer import (
     REFUSALS,
     features_of,
     listed,
+    look_up,
     made_by,
     query_for,
     sent,
@@ -30,7 +31,7 @@ from service.api.answer import (
 )
 from service.api.limits import check_list, check_users
 from service.api.schemas import BatchRequest, BatchResponse
-from service.features.store import LookedUp, without_store
+from service.features.store import LookedUp
 from service.parts import Parts, parts_of
 from service.retrieval.retriever import Retrieved, retrieve_all
 from service.snapshots.snapshot import Snapshot
@@ -51,12 +52,7 @@ async def retrieve_batch(
     check_users(body.users, snapshot, parts.settings)
     weights = weights_for(body, body.users, snapshot, parts)
     request.state.scenario = weights[0].scenario
-
-    looked_up = without_store(len(body.users))
-    if parts.features:
-        read = snapshot.user_features
-        with parts.admission.elsewhere():
-            looked_up = await parts.features.of(body.users, read, seen=body.exclude_seen)
+    looked_up = await look_up(body.users, snapshot, parts, seen=body.exclude_seen)
 
     def answer(queued: float) -> bytes:
         return _answer(body, snapshot, weights, looked_up, queued, parts)

@@ -15,6 +15,7 @@ from service.api.answer import (
     REFUSALS,
     features_of,
     listed,
+    look_up,
     made_by,
     query_for,
     sent,
@@ -24,7 +25,7 @@ from service.api.answer import (
 from service.api.explain import explain
 from service.api.limits import check_list, check_user
 from service.api.schemas import RetrieveRequest, RetrieveResponse
-from service.features.store import LookedUp, without_store
+from service.features.store import LookedUp
 from service.parts import Parts, parts_of
 from service.retrieval.retriever import retrieve
 from service.snapshots.snapshot import Snapshot
@@ -45,12 +46,7 @@ async def retrieve_items(
     request.state.scenario = weights.scenario
     check_list(body, parts.settings)
     check_user("user", body.user, snapshot, parts.settings)
-
-    looked_up = without_store(1)
-    if parts.features:
-        read = snapshot.user_features
-        with parts.admission.elsewhere():
-            looked_up = await parts.features.of([body.user], read, seen=body.exclude_seen)
+    looked_up = await look_up([body.user], snapshot, parts, seen=body.exclude_seen)
 
     def answer(queued: float) -> bytes:
         return _answer(body, snapshot, weights, looked_up, queued, parts)

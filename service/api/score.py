@@ -7,10 +7,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from service.api.answer import REFUSALS, columns, features_of, made_by, sent, weights_for, written
+from service.api.answer import (
+    REFUSALS,
+    columns,
+    features_of,
+    look_up,
+    made_by,
+    sent,
+    weights_for,
+    written,
+)
 from service.api.limits import check_ids, check_user
 from service.api.schemas import ScoreRequest, ScoreResponse
-from service.features.store import LookedUp, without_store
+from service.features.store import LookedUp
 from service.parts import Parts, parts_of
 from service.retrieval.scorer import Candidates, score
 from service.snapshots.snapshot import Snapshot
@@ -29,10 +38,7 @@ async def score_items(
     request.state.scenario = weights.scenario
     check_ids("item_ids", body.item_ids, settings.max_candidates, settings)
     check_user("user", body.user, snapshot, settings)
-    looked_up = without_store(1)
-    if parts.features:
-        with parts.admission.elsewhere():
-            looked_up = await parts.features.of([body.user], snapshot.user_features, seen=False)
+    looked_up = await look_up([body.user], snapshot, parts, seen=False)
 
     def answer(queued: float) -> bytes:
         return _answer(body, snapshot, weights, looked_up, queued, parts)

@@ -13,8 +13,8 @@ Decisions
 - There is no target in milliseconds. Under overload the queue settles at the shortest that keeps
   the worker busy, whatever one answer takes: on a simulated worker at 1.5 to 5 times its capacity
   at four to two requests, with 95 % of its time well spent.
-- What an answer takes is measured from when its body was there, or from when the worker was done with
-  the one before, if that was later: parsing and writing count, waiting does not.
+- What an answer takes is measured from when its body was there, or from when the worker was done
+  with the one before, if that was later: parsing and writing count, waiting does not.
 - Requests that wait for another service (the feature store) keep no place: they wait without
   costing anything. All that is in flight stays within the bound that is set.
 - A worker that has nothing else to do answers whatever the deadline says: what it measured may have
