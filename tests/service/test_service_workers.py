@@ -101,8 +101,10 @@ def worker_ids(service):
 
 
 def wait_for_workers(service, count):
+    """That hold the pair, and have said that they serve it, which they do a moment later."""
+    loaded = 'csmf_snapshot_workers{build_id="b1",run_id="tiny"}'
     deadline = time.monotonic() + 60
-    while metric(service.metrics(), 'csmf_snapshot_workers{build_id="b1",run_id="tiny"}') != count:
+    while metric(service.metrics(), loaded) != count or len(worker_ids(service)) < count:
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
