@@ -111,7 +111,7 @@ def attribute_files(directory: Path) -> list[str]:
 
 
 def read_attributes(
-    directory: Path, listed: Collection[str], rows: int
+    directory: Path, listed: Collection[str], rows: int, *, mmap: bool = True
 ) -> tuple[AttributeColumn, ...]:
     """The columns of a directory whose manifest lists these files; () if it has none.
 
@@ -126,11 +126,11 @@ def read_attributes(
             raise errors.MissingFieldError(
                 ATTRIBUTES, "attributes", expected=f"{attribute.file} in the manifest", found="none"
             )
-    return tuple(_read_column(directory, attribute, rows) for attribute in found.attributes)
+    return tuple(_read_column(directory, attribute, rows, mmap) for attribute in found.attributes)
 
 
-def _read_column(directory: Path, attribute: Attribute, rows: int) -> AttributeColumn:
-    values_N = load_array(directory / attribute.file, DTYPES[attribute.type], (rows,))
+def _read_column(directory: Path, attribute: Attribute, rows: int, mmap: bool) -> AttributeColumn:
+    values_N = load_array(directory / attribute.file, DTYPES[attribute.type], (rows,), mmap=mmap)
     wrong_N = _outside(attribute, values_N)
     if wrong_N.any():
         row = int(np.flatnonzero(wrong_N)[0])

@@ -6,6 +6,8 @@ Decisions
 - A delta is cumulative: all changes after its index, net, up to its position. A reader needs the
   newest one and no other, and old ones may be deleted under its feet.
 - It is sealed and verified like an index, and names the very index it belongs to.
+- It is read into memory: it is small, and a mapped file that another machine deletes takes the
+  process along.
 - An item is either there, with vector and attributes, or removed. Whether the index knew it before
   does not matter: what the delta says of an id holds.
 
@@ -104,15 +106,15 @@ def _read(directory: Path, index: Index, position: int) -> Delta:
         _check_index(manifest, index)
         check_name(MANIFEST, "position", str(position), str(manifest.position))
         verify_files(directory, MANIFEST, manifest.files, DELTA_FILES)
-        ids_D = load_array(directory / "item_ids.npy", "S", (manifest.items,))
-        removed_R = load_array(directory / "removed_ids.npy", "S", (manifest.removed,))
+        ids_D = load_array(directory / "item_ids.npy", "S", (manifest.items,), mmap=False)
+        removed_R = load_array(directory / "removed_ids.npy", "S", (manifest.removed,), mmap=False)
         check_sorted(ids_D, "item_ids.npy")
         check_sorted(removed_R, "removed_ids.npy")
         _check_apart(ids_D, removed_R)
         shape = (manifest.items, index.manifest.dim)
-        vectors_DM = load_array(directory / "item_vectors.npy", "f4", shape)
+        vectors_DM = load_array(directory / "item_vectors.npy", "f4", shape, mmap=False)
         listed = {entry.path for entry in manifest.files}
-        attributes = read_attributes(directory, listed, manifest.items)
+        attributes = read_attributes(directory, listed, manifest.items, mmap=False)
         _check_attributes(attributes, index.attributes)
         return Delta(manifest, ids_D, vectors_DM, removed_R, attributes)
 

@@ -4,7 +4,8 @@ Decisions
 - A delta belongs to one index, is small, and is verified like it; it needs no golden queries of its
   own, since its vectors come from the bundle that has answered them.
 - A delta that is broken, or deleted while it is read, is passed over for the next older one: the
-  catalogue is then a few changes behind, and the log says why, once.
+  catalogue is then a few changes behind, and the log says why, once. It is read again every
+  RETRY_S seconds, no sooner: its files are hashed each time.
 - So is one that takes more away from its index than a new pair may: a feed that was cut off must
   not empty the shop. Whoever hands the items in again is served, since deltas are net.
 """
@@ -12,6 +13,7 @@ Decisions
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import replace
 
 from bundle.delta import positions, read_delta
@@ -21,22 +23,29 @@ from service.snapshots.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
+RETRY_S = 30.0
+
 
 class FreshCatalogue:
     """Looks for deltas; remembers what it has complained of."""
 
     def __init__(self, bounds: SizeBounds) -> None:
         self._bounds, self._complained = bounds, ""
+        self._refused: dict[tuple[str, int], float] = {}  # index and position, and when
 
     def newest(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with the newest sound delta of its pair; itself if there is none newer."""
         newer = [place for place in positions(snapshot.files) if place > snapshot.index.position]
         for position in reversed(newer):
+            name = (snapshot.files.sha256, position)
+            if time.monotonic() - self._refused.get(name, -RETRY_S) < RETRY_S:
+                continue
             try:
                 delta = read_delta(snapshot.files, position)
                 self._bounds.check_delta("with them", delta, snapshot.files.item_ids_N)
                 index = with_delta(snapshot.index, delta)
             except Exception as error:  # noqa: BLE001  (whatever it is, what is served goes on)
+                self._refused[name] = time.monotonic()
                 self._complain(f"changes up to {position} are not served: {error}")
                 continue
             log.info("now serving %s with changes up to %d", snapshot.name, position)

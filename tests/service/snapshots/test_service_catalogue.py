@@ -6,10 +6,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.release import make_release, user_records
+from support.waiting import within
 
 from bundle.delta import read_delta
 from bundle.store import read_current
 from index_builder.cli import main
+from service.snapshots import fresh
 from service.snapshots.bounds import SizeBounds, SizeError
 from service.snapshots.loading import load_snapshot
 
@@ -132,6 +134,25 @@ def test_a_broken_delta_is_passed_over_for_the_one_before_and_said_once(start, m
     broken.rmdir()
     remove(made, second)
     assert second not in at_position(client, made, 2)["item_ids"]
+
+
+def test_a_broken_delta_is_not_read_at_every_look(start, made, monkeypatch):
+    read = []
+
+    def reading(index, position):
+        read.append(position)
+        return read_delta(index, position)
+
+    monkeypatch.setattr(fresh, "read_delta", reading)
+    monkeypatch.setattr(fresh, "RETRY_S", 2.0)
+    start()
+    (made.directory / "delta" / read_current(made.releases).build_id / "00000007").mkdir(
+        parents=True
+    )
+    assert within(WITHIN_S, lambda: read == [7])
+    time.sleep(0.3)
+    assert read == [7]
+    assert within(WITHIN_S, lambda: read == [7, 7])
 
 
 def test_changes_that_take_too_much_are_not_served_until_it_is_handed_in_again(start, made, caplog):
