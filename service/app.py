@@ -46,6 +46,7 @@ from service.settings import Settings, read_settings
 from service.snapshots.bounds import SizeBounds
 from service.snapshots.releases import Listener, SnapshotHolder, ignore
 from service.watch.sampling import Sampling
+from service.watch.scrape import leave_no_files
 from service.watch.telemetry import Telemetry
 from service.weights.board import Records, WeightsBoard
 from service.weights.embedded import EmbeddedStore
@@ -179,6 +180,7 @@ def _ending_alone() -> Iterator[None]:
         if multiprocessing.parent_process() is None:
             raise
         log.exception("this worker cannot start; it is tried again, the others serve on")
+        leave_no_files()
         time.sleep(RESTART_S)
         os._exit(1)
 

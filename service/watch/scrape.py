@@ -4,7 +4,9 @@ Decisions
 - A scrape reaches one worker, so workers write their values to files in PROMETHEUS_MULTIPROC_DIR
   (`csmf-serve` makes a fresh one) and whichever answers adds all of them up. Without that variable
   (an app inside another process) the values of this process are shown.
-- Files of workers that died are dropped from gauges at each scrape; their counts stay.
+- Files of workers that died are dropped from gauges at each scrape; their counts stay. A worker
+  that cannot even start takes its files along: it is tried again and again, and counted nothing.
+- A pair that no worker serves any more is not shown as served by 0, or it would be for ever.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 REFRESHED = "csmf_weights_refreshed_timestamp_seconds"
+SERVED_BY = "csmf_snapshot_workers"
 AGE = "csmf_weights_age_seconds"
 AGE_HELP = "Seconds since the weights store last answered the worker it answered longest ago."
 
@@ -32,19 +35,29 @@ def render(own: CollectorRegistry) -> bytes:
     """All workers' metrics, or those of this process where workers do not share them."""
     directory = os.environ.get(MULTIPROC_DIR)
     if not directory:
-        return generate_latest(_WithAge(own))
+        return generate_latest(_Shown(own))
     _forget_dead_workers(Path(directory))
     registry = CollectorRegistry()
     collector = MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]  # untyped there
-    return generate_latest(_WithAge(collector))
+    try:
+        return generate_latest(_Shown(collector))
+    except FileNotFoundError:  # a worker left while its files were read
+        return generate_latest(_Shown(collector))
+
+
+def leave_no_files() -> None:
+    """Take back what this process has written for scrapes."""
+    if directory := os.environ.get(MULTIPROC_DIR):
+        for file in Path(directory).glob(f"*_{os.getpid()}.db"):
+            file.unlink(missing_ok=True)
 
 
 class _Collects(Protocol):
     def collect(self) -> Iterable[Metric]: ...
 
 
-class _WithAge(CollectorRegistry):
-    """A source of metrics plus the age of the weights, which only the time of a scrape knows."""
+class _Shown(CollectorRegistry):
+    """A source of metrics, less what is over, plus what only the time of a scrape knows."""
 
     def __init__(self, source: _Collects) -> None:
         super().__init__()
@@ -52,6 +65,8 @@ class _WithAge(CollectorRegistry):
 
     def collect(self) -> Iterator[Metric]:
         for metric in self._source.collect():
+            if metric.name == SERVED_BY:
+                metric.samples = [sample for sample in metric.samples if sample.value]
             yield metric
             if metric.name == REFRESHED:
                 refreshed = min(sample.value for sample in metric.samples)

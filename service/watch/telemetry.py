@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from service.retrieval.users import User
 from service.snapshots.refusal import REASONS, Reason
 from service.snapshots.snapshot import Snapshot
-from service.watch.scrape import REFRESHED
+from service.watch.scrape import REFRESHED, SERVED_BY
 from service.weights.board import Records
 from service.weights.record import DEFAULT_SCENARIO
 
@@ -173,7 +173,7 @@ class Telemetry:
             "livemax",
         )
         self.snapshot_workers = self._gauge(
-            "csmf_snapshot_workers",
+            SERVED_BY,
             "Workers that serve this pair of bundle and index.",
             "livesum",
             ["run_id", "build_id"],
