@@ -86,6 +86,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(LimitBody, max_bytes=settings.max_body_bytes, most=settings.max_in_flight)
     app.add_middleware(Gate, admission=admission, default_ms=settings.deadline_ms)
+    if traces:
+        traces.follow(app)
     if ring:
         app.add_middleware(
             AskForKey, ring=ring, telemetry=telemetry, open_metrics=settings.open_metrics
@@ -94,8 +96,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(RefusePages)
     app.add_middleware(MeasureRetrieval, telemetry=telemetry)
     app.add_middleware(CloseWhenDraining, drain=drain)
-    if traces:
-        traces.follow(app)
     app.add_middleware(IdentifyRequest, access_log=settings.access_log)
     install_handlers(app)
     for api in (retrieve, batch, score, weights, health):

@@ -4,7 +4,8 @@ Decisions
 - A request is one span, and each stage a span in it, laid end to end from the times that an answer
   has anyway: nothing is measured twice, and no part of the service knows of spans.
 - A caller's `traceparent` (W3C) is continued, and its decision to sample or not is followed; a
-  request without one is sampled by the share that was set.
+  request without one is sampled by the share that was set. Only callers whose key was accepted get
+  here, and what needs no key is not traced: nobody else can make the service send spans.
 - Attributes name snapshot, scenario, k and status, never a user or what somebody typed.
 - Spans leave in the background. A collector that is away costs the spans that it misses, and a
   worker that ends waits for it CLOSE_S at most.
@@ -30,7 +31,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.watch.logs import REQUEST_ID
 from service.watch.noted import NOTED
 
-QUIET = {"/livez", "/readyz", "/metrics"}
+QUIET = {"livez", "readyz", "metrics", "docs", "openapi.json", "static-offline-docs"}  # first parts
 CARRIED = {b"traceparent", b"tracestate"}
 EXPORT_S = 2.0  # for one batch of spans
 CLOSE_S = 2.0
@@ -72,7 +73,7 @@ class TraceRequests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; tell of it once it is answered."""
-        if scope["type"] != "http" or scope["path"] in QUIET:
+        if scope["type"] != "http" or _first(scope["path"]) in QUIET:
             await self._app(scope, receive, send)
             return
         carrier = {
@@ -115,6 +116,10 @@ class TraceRequests:
                 began += int(1e9 * spent)
                 child.end(began)
         self._tracer.start_span("respond", inside, start_time=ended).end(time.time_ns())
+
+
+def _first(path: str) -> str:
+    return path.removeprefix("/").partition("/")[0]
 
 
 def _describe(span: Span, scope: Scope, status: int, noted: Mapping[str, object]) -> None:

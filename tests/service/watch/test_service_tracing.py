@@ -16,9 +16,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from support.waiting import within
 
+from service.access.keys import add_key
+from service.api.auth import ROLE_OF
 from service.app import create_app
 from service.settings import Settings
-from service.watch.tracing import TraceRequests, sampler
+from service.watch.tracing import QUIET, Traces, sampler
 
 ROOT = Path(__file__).parents[3]
 CANARY = "nobody-may-read-this"
@@ -28,16 +30,18 @@ NOT_SAMPLED = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-00"}
 
 
 @pytest.fixture
-def traced(release, tmp_path):
+def traced(release, tmp_path, monkeypatch):
     """A client of an app that traces a share of its requests, and what was exported."""
     opened = []
 
-    def start(share=1.0):
+    def start(share=1.0, **settings):
         exporter = InMemorySpanExporter()
         provider = TracerProvider(sampler(share), shutdown_on_exit=False)
         provider.add_span_processor(SimpleSpanProcessor(exporter))
-        app = create_app(Settings(releases=release.releases, state_dir=tmp_path))
-        app.add_middleware(TraceRequests, tracer=provider.get_tracer("test"))
+        traces = Traces("http://127.0.0.1:9", share)
+        traces.tracer = provider.get_tracer("test")
+        monkeypatch.setattr("service.app.open_traces", lambda _: traces)
+        app = create_app(Settings(releases=release.releases, state_dir=tmp_path, **settings))
         client = TestClient(app, raise_server_exceptions=False)
         opened.append(client)
         return client.__enter__(), exporter.get_finished_spans
@@ -95,6 +99,23 @@ def test_a_callers_trace_is_continued_and_its_decision_followed(traced):
     (request,) = [span for span in finished() if span.name == "POST /retrieve"]
     assert f"{request.context.trace_id:032x}" == TRACE
     assert request.parent.is_remote
+
+
+def test_nobody_without_a_key_has_spans_sent(traced, tmp_path):
+    key = add_key(tmp_path / "keys.json", "shop", "retrieve")
+    client, finished = traced(keys_file=str(tmp_path / "keys.json"), anonymous="")
+    for path in ("/retrieve", "/scenarios", "/nowhere", "/docs", "/openapi.json", "/readyz"):
+        client.post(path, json={"user": {}}, headers=SAMPLED)
+        client.get(path, headers=SAMPLED)
+    assert client.get("/docs", headers=SAMPLED).status_code == 200
+    assert not finished()
+    known = {**SAMPLED, "authorization": f"Bearer {key}"}
+    assert client.post("/retrieve", json={"user": {}}, headers=known).status_code == 200
+    assert "POST /retrieve" in by_name(finished())
+
+
+def test_all_that_needs_no_key_is_not_traced():
+    assert {part for part, role in ROLE_OF.items() if role is None} <= QUIET
 
 
 def test_no_span_has_a_users_values_or_what_somebody_typed(traced):
