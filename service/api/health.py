@@ -2,7 +2,7 @@
 
 A worker listens only once its snapshot is loaded and warm, so a worker that answers is ready until
 it is told to leave; a store of weights that is away does not change that, because the last known
-weights serve.
+weights serve. Probes may ask with HEAD, as some balancers do: the same without the body.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from service.watch import scrape
 router = APIRouter(tags=["operations"])
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez")
 async def livez() -> dict[str, str]:
     """The process answers."""
     return {"status": "alive"}
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"model": ErrorBody}})
 async def readyz(parts: Annotated[Parts, Depends(parts_of)]) -> dict[str, str]:
     """The process serves this pair of bundle and index, and is not about to leave."""
