@@ -3,6 +3,7 @@
 Decisions
 - A bad entry would be in the way of every later build, so a file is held against the pair that is
   served: ids, the columns and values that its item tower reads, the attributes its index has.
+- The file is copied first: what is kept is what was checked, whoever writes to the file meanwhile.
 - `removed` may be left out (nothing is) and null (it is not). A file of removals needs ids only.
 - Ids occur once in a file: of two rows nobody could say which is the later one.
 
@@ -11,6 +12,7 @@ Decisions
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -25,13 +27,21 @@ from index_builder.encode import encode_items
 from index_builder.errors import InputError
 from index_builder.journal import REMOVED
 from index_builder.progress import Progress
-from index_builder.tables import Catalogue, open_items, require_columns
+from index_builder.tables import Catalogue, open_items, open_table, require_columns
 
 ARROW_TYPES = {"category": pa.string(), "number": pa.float64(), "flag": pa.bool_()}
 
 
 def read_changes(path: Path, bundle: Bundle, index: Index) -> pa.Table:
     """The rows of a file of changes, with `removed`. Raises InputError."""
+    open_table(path)
+    with tempfile.TemporaryDirectory(prefix="csmf-changes-") as scratch:
+        copy = Path(scratch) / path.name
+        shutil.copyfile(path, copy)
+        return _checked(copy, bundle, index)
+
+
+def _checked(path: Path, bundle: Bundle, index: Index) -> pa.Table:
     open_items(path, [])
     rows = _with_removed(pq.read_table(path), path.name)
     if pc.all(rows[REMOVED]).as_py():
@@ -41,9 +51,8 @@ def read_changes(path: Path, bundle: Bundle, index: Index) -> pa.Table:
     remedy = "the index has this attribute: add the column"
     require_columns(pq.ParquetFile(path), path.name, wanted, remedy)
     attributes_of(catalogue, index)
-    with tempfile.TemporaryDirectory(prefix="csmf-changes-") as scratch:
-        progress = Progress("check", "items", rows.num_rows)
-        encode_items(bundle, catalogue, Path(scratch) / "item_vectors.npy", progress)
+    progress = Progress("check", "items", rows.num_rows)
+    encode_items(bundle, catalogue, path.with_name("item_vectors.npy"), progress)
     return rows
 
 

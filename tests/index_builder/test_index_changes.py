@@ -13,6 +13,7 @@ from bundle.delta import delta_folder, positions, read_delta
 from bundle.errors import BundleError
 from bundle.store import read_current, read_index, read_pair
 from bundle.towers import open_item_tower
+from index_builder import changes
 from index_builder.cli import main
 from index_builder.errors import InputError
 from index_builder.journal import Journal
@@ -227,6 +228,22 @@ def test_changes_of_another_type_than_earlier_ones_are_refused_before_they_are_k
     assert change(row(items, 1, shelf="left")) == 2
     assert "do not go together" in capsys.readouterr().err
     assert Journal(published.releases).end() == 1
+
+
+def test_changes_whose_file_is_written_meanwhile_are_kept_as_they_were_checked(
+    published, items, change, tmp_path, monkeypatch
+):
+    """It is bad when its rows are read, and good when they would be checked."""
+    read = changes._with_removed
+
+    def overwritten(rows, name):
+        good = pa.Table.from_pylist([row(items, 3)])
+        pq.write_table(good, tmp_path / "changes.parquet")
+        return read(rows, name)
+
+    monkeypatch.setattr(changes, "_with_removed", overwritten)
+    assert change(row(items, 3, price=float("inf"))) == 2
+    assert Journal(published.releases).end() == 0
 
 
 def test_changes_need_a_published_pair_of_the_release_that_is_named(release, tmp_path, capsys):
