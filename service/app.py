@@ -28,7 +28,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service.access.ring import open_ring
-from service.api import batch, health, retrieve, score, weights
+from service.api import batch, health, preview, retrieve, score, weights
 from service.api.auth import AskForKey, RefusePages, document_keys
 from service.api.door import ADMISSION, DRAIN
 from service.api.errors import install_handlers
@@ -98,7 +98,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(CloseWhenDraining, drain=drain)
     app.add_middleware(IdentifyRequest, access_log=settings.access_log)
     install_handlers(app)
-    for api in (retrieve, batch, score, weights, health):
+    for api in (retrieve, batch, score, weights, preview, health):
         app.include_router(api.router)
     if ring:
         document_keys(app)

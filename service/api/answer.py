@@ -123,7 +123,7 @@ def columns(found: ItemColumns, weights: InForce, known: Known) -> dict[str, obj
 
 
 def listed(body: Listed, found: Retrieved, weights: InForce, known: Known) -> dict[str, object]:
-    """The columns of a list, and what was left out of it as seen."""
+    """The columns of a list, and how many seen items were kept out of it."""
     shown = columns(found, weights, known)
     if found.search.effort < 1:
         shown["effort"] = found.search.effort

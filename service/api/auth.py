@@ -5,7 +5,7 @@ Decisions
   somebody adds and forgets here is closed, not open.
 - Probes and the pages that describe the API need no key: they show nothing of what is served.
 - Changes are logged with the name of the key: the author of a change is what its sender says, the
-  key is what its sender has.
+  key is what its sender has. A dry run is no change.
 - Where nobody needs a key, pages of other sites that a browser on this machine has open must not
   change weights: what a browser sends for one carries its origin.
 - Without a key and with an unknown one the answer is the same, and never repeats what was sent.
@@ -43,6 +43,7 @@ ROLE_OF: dict[str, Role | None] = {
 HEADER = "Authorization"
 KEY = "Bearer and a key that this service knows"
 READING = {"GET", "HEAD", "OPTIONS"}
+DRY_RUN = "/scenarios/{name}/preview"
 
 
 class AskForKey:
@@ -119,7 +120,8 @@ def _logged(scope: Scope, key: Key, send: Send) -> Send:
     """Say who changed what, once it is done."""
 
     async def noting(message: Message) -> None:
-        if message["type"] == "http.response.start" and message["status"] == HTTPStatus.OK:
+        done = message["type"] == "http.response.start" and message["status"] == HTTPStatus.OK
+        if done and getattr(scope.get("route"), "path", "") != DRY_RUN:
             log.info("key %s: %s %s", key.name, scope["method"], scope["path"])
         await send(message)
 

@@ -34,7 +34,7 @@ from service.weights.preview import Comparison, compare, mean_scores, sample_use
 from service.weights.record import ScenarioName
 from service.weights.scenarios import in_force, scales
 
-router = APIRouter()
+router = APIRouter(prefix="/scenarios", tags=["weights"])
 Weights = tuple[ObjectiveWeights, ObjectiveWeights]
 
 

@@ -168,8 +168,9 @@ class ListColumns(Columns):
     )
     seen_excluded: int | None = Field(
         None,
-        description="How many seen items were left out; null if what was seen is not to be had. "
-        "Absent unless asked for.",
+        description="How many seen items of the user are known and kept out of the list, whether "
+        "or not they would have been in it; null if what was seen is not to be had. Absent unless "
+        "asked for.",
     )
 
 

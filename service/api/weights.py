@@ -17,7 +17,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 
 from bundle.weights import ObjectiveWeights
-from service.api import preview
 from service.api.schemas import ErrorBody
 from service.api.weights_schemas import (
     History,
@@ -49,7 +48,6 @@ def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 router = APIRouter(prefix="/scenarios", tags=["weights"])
-router.include_router(preview.router)
 UsedParts = Annotated[Parts, Depends(parts_of)]
 CHANGE_REFUSALS = _refusals(400, 404, 408, 409, 413, 415, 422, 503)
 

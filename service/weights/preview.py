@@ -41,9 +41,10 @@ def compare(
 
 
 def mean_scores(found: Retrieved) -> dict[str, float]:
-    """The mean of each stage's own score over a list."""
+    """The mean of each stage's own score over a list; 0 where there is no item."""
     return {
-        stage: float(scores_K.mean()) for stage, scores_K in (found.objective_scores or {}).items()
+        stage: float(scores_K.mean()) if len(scores_K) else 0.0
+        for stage, scores_K in (found.objective_scores or {}).items()
     }
 
 

@@ -187,6 +187,11 @@ def test_a_change_is_logged_with_the_name_of_the_key(guarded, keys, caplog):
     guarded.get("/scenarios", headers=headers)
     guarded.put("/scenarios/feed/weights", json={}, headers=headers)
     guarded.put("/scenarios/feed/weights", json=CHANGE, headers=headers)
+    dry_run = {"weights": CHANGE["weights"], "k": 1}
+    for scenario in ("feed", "preview"):
+        path = f"/scenarios/{scenario}/preview"
+        status = guarded.post(path, json=dry_run, headers=headers).status_code
+        assert status == (200 if scenario == "feed" else 404)
     said = [record.message for record in caplog.records if record.name == "service.api.auth"]
     assert said == ["key operate-key: PUT /scenarios/feed/weights"]
     assert not re.search("csmf_[A-Za-z0-9]", caplog.text)

@@ -1,7 +1,13 @@
 """A dry run: the lists, their overlap and scores before and after, and nothing changed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+
+from bundle.delta import Delta
+from bundle.manifest import DeltaManifest
+from service.retrieval.fresh import with_delta
 
 OWN = {"exposure": 1.0, "click": 1.0, "conversion": 1.0}
 SALE = {"exposure": 0.0, "click": 0.0, "conversion": 1.0}
@@ -104,3 +110,27 @@ def test_a_user_id_that_is_no_text_is_shown_as_such(reader):
         "/scenarios/default/preview", content=content, headers={"content-type": "application/json"}
     )
     assert [user["user_id"] for user in answer.json()["users"]] == ["?", "7", None]
+
+
+def all_removed(snapshot):
+    """The same pair after changes that leave nothing of its catalogue."""
+    files = snapshot.files
+    delta = Delta(
+        DeltaManifest.model_construct(position=1),
+        files.item_ids_N[:0],
+        np.asarray(files.item_vectors_NM[:0]),
+        files.item_ids_N,
+        tuple(column.rows([]) for column in files.attributes),
+    )
+    return replace(snapshot, index=with_delta(snapshot.index, delta))
+
+
+@pytest.mark.filterwarnings("error:Mean of empty slice")
+def test_where_no_item_is_left_lists_are_empty_and_their_means_0(client):
+    holder = client.app.state.parts.holder
+    holder.snapshot = all_removed(holder.snapshot)
+    answer = preview(client, SALE, k=5)
+    assert answer.status_code == 200, answer.text
+    shown = answer.json()
+    assert (shown["users"][0]["after"], shown["overlap"]) == ([], 0)
+    assert set(shown["objective_scores"]["after"].values()) == {0.0}
