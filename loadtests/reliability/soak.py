@@ -254,7 +254,17 @@ def _keep(soak: Soak, out: Path) -> None:
     from loadtests.reliability.soak_plot import plot_soak  # noqa: PLC0415  matplotlib takes seconds
 
     out.mkdir(parents=True, exist_ok=True)
-    plot_soak(soak.looks, soak.slices, soak.done, out / "soak.png")
+    minutes = [look.second / 60 for look in soak.looks]
+    known = [each for each in soak.slices if len(each.milliseconds) > 1]
+    ends = [each.second / 60 for each in known]
+    plot_soak(
+        {f"{part}%": (ends, [each.percentile(part) for each in known]) for part in (50, 99)},
+        {name: (minutes, [getattr(look, name) / 2**20 for look in soak.looks])
+         for name in ("resident", "proportional")},
+        {"open files": (minutes, [look.files for look in soak.looks])},
+        [second / 60 for second, name in soak.done if name == "pair"],
+        out / "soak.png",
+    )  # fmt: skip
     with (out / "soak.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(field.name for field in fields(Look))

@@ -2,6 +2,7 @@
 
 import json
 import random
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,3 +63,10 @@ def test_the_drift_of_latency_is_found_within_its_bounds(factor):
     figures = soak.latency(slices(factor), random.Random(2))
     assert figures["p99_drift_at_least"] < factor - 1 < figures["p99_drift_at_most"]
     assert figures["p99_drift"] == pytest.approx(factor - 1, abs=0.1)
+
+
+def test_a_picture_and_a_table_are_kept_of_what_was_seen(tmp_path):
+    seen = SimpleNamespace(looks=looks(), slices=slices(1.0), done=[(300.0, "pair")])
+    soak._keep(seen, tmp_path)
+    assert (tmp_path / "soak.png").stat().st_size > 10_000
+    assert len((tmp_path / "soak.csv").read_text().splitlines()) == 361
