@@ -23,6 +23,7 @@ from service.load.drain import Drain
 HEAD = b"POST /retrieve HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n"
 WHOLE = HEAD + b"\r\nbody"
 KEEP_ALIVE_S = 1
+BODY = {"user": {}, "k": 3}
 
 
 class Held:
@@ -191,6 +192,20 @@ def test_half_a_request_keeps_nobody_out_and_its_time_is_not_taken_for_an_answer
         connection.close()
 
 
+def test_more_half_sent_requests_than_a_worker_has_places_for_keep_nobody_out(serve):
+    service = serve("--max-in-flight", "4")
+    address = ("127.0.0.1", service.port)
+    halves = [HEAD + b"\r\n", HEAD + b"\r\nbod"] * 10
+    slow = [socket.create_connection(address, timeout=10) for _ in halves]
+    for connection, half in zip(slow, halves, strict=True):
+        connection.sendall(half)
+    for _ in range(30):
+        assert service.call("POST", "/retrieve", BODY)[0] == 200
+    assert "csmf_in_flight_limit 4.0" in service.metrics()
+    for connection in slow:
+        connection.close()
+
+
 @pytest.mark.parametrize(
     ("data", "route"),
     [
@@ -214,9 +229,6 @@ def test_half_a_request_keeps_nobody_out_and_its_time_is_not_taken_for_an_answer
 )
 def test_only_one_whole_and_plain_request_is_recognised(data, route):
     assert whole_request(data) == route
-
-
-BODY = {"user": {}, "k": 3}
 
 
 def deadline(client, milliseconds, **body):
