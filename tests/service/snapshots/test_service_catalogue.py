@@ -136,7 +136,7 @@ def test_a_broken_delta_is_passed_over_for_the_one_before_and_said_once(start, m
     assert second not in at_position(client, made, 2)["item_ids"]
 
 
-def test_a_broken_delta_is_not_read_at_every_look(start, made, monkeypatch):
+def test_a_broken_delta_is_read_again_once_it_changed_or_after_a_while(start, made, monkeypatch):
     read = []
 
     def reading(index, position):
@@ -144,15 +144,16 @@ def test_a_broken_delta_is_not_read_at_every_look(start, made, monkeypatch):
         return read_delta(index, position)
 
     monkeypatch.setattr(fresh, "read_delta", reading)
-    monkeypatch.setattr(fresh, "RETRY_S", 2.0)
     start()
-    (made.directory / "delta" / read_current(made.releases).build_id / "00000007").mkdir(
-        parents=True
-    )
+    broken = made.directory / "delta" / read_current(made.releases).build_id / "00000007"
+    broken.mkdir(parents=True)
     assert within(WITHIN_S, lambda: read == [7])
     time.sleep(0.3)
     assert read == [7]
+    (broken / "delta.json").write_text("{")
     assert within(WITHIN_S, lambda: read == [7, 7])
+    monkeypatch.setattr(fresh, "RETRY_S", 0.0)
+    assert within(WITHIN_S, lambda: len(read) > 2)
 
 
 def test_changes_that_take_too_much_are_not_served_until_it_is_handed_in_again(start, made, caplog):
