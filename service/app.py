@@ -44,6 +44,7 @@ from service.load.pulse import Pulse
 from service.parts import Parts
 from service.settings import Settings, read_settings
 from service.snapshots.bounds import SizeBounds
+from service.snapshots.memory import lasting_objects_set_aside
 from service.snapshots.releases import Listener, SnapshotHolder, ignore
 from service.watch.sampling import Sampling
 from service.watch.scrape import leave_no_files
@@ -215,6 +216,7 @@ def _put_together(
     sampling = Sampling(settings.recall_sample, telemetry)
     sampling.start()
     stack.callback(sampling.stop)
+    stack.enter_context(lasting_objects_set_aside())
     log.info("serving %s with %s scenarios", holder.snapshot.name, len(board.records))
     return Parts(
         settings=settings,

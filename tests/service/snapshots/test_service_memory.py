@@ -1,9 +1,11 @@
-"""Memory that was freed is given back to the machine when that is asked for."""
+"""What stays is set aside, and memory that was freed is given back when that is asked for."""
 
+import gc
 import re
+import weakref
 from pathlib import Path
 
-from service.snapshots.memory import give_back_memory
+from service.snapshots.memory import give_back_memory, lasting_objects_set_aside
 
 
 def held():
@@ -20,3 +22,23 @@ def test_what_was_freed_between_pieces_still_in_use_goes_back():
     give_back_memory()
     assert held() < full - 30
     assert len(kept) == 60
+
+
+class Circle:
+    """Something that only the collector can free."""
+
+    def __init__(self):
+        self.itself = self
+
+
+def test_a_swap_frees_what_was_set_aside_and_sets_the_rest_aside_again():
+    old = Circle()
+    freed = weakref.ref(old)
+    with lasting_objects_set_aside():
+        del old
+        gc.collect()
+        assert freed() is not None  # the collector passes it over
+        give_back_memory()
+        assert freed() is None
+        assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() == 0
