@@ -77,7 +77,7 @@ class Judge:
         @hypothesis.seed(self._chance.randrange(2**32))
         @hypothesis.settings(max_examples=count, phases=[hypothesis.Phase.generate], **QUIET)
         @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
-        def each(case: Any) -> None:  # noqa: ANN401
+        def each(case: Any) -> None:  # noqa: ANN401  schemathesis's own
             self._hold(operation.label, case)
 
         try:
@@ -85,7 +85,7 @@ class Judge:
         except (hypothesis.errors.Unsatisfiable, schemathesis.errors.SchemathesisError):
             return  # this operation takes nothing that could be wrong
 
-    def _hold(self, label: str, case: Any) -> None:  # noqa: ANN401
+    def _hold(self, label: str, case: Any) -> None:  # noqa: ANN401  schemathesis's own
         self._set_right(case)
         response = case.call(base_url=self._url, session=self._session)
         self.asked[label] += 1
@@ -96,7 +96,7 @@ class Judge:
             for failure in failures.exceptions:
                 self.failed[f"{label}: {response.status_code}: {failure!s:.300}"] += 1
 
-    def _set_right(self, case: Any) -> None:  # noqa: ANN401
+    def _set_right(self, case: Any) -> None:  # noqa: ANN401  schemathesis's own
         """Something of it, sometimes."""
         if isinstance(case.body, dict):
             for name in RIGHT.keys() & case.body.keys():

@@ -49,7 +49,8 @@ class RedisServer:
         words = ["--port", str(self._own_port), "--bind", "127.0.0.1", "--dir", str(self._work)]
         words += ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
         with (self._work / "redis.log").open("a") as log:
-            self._process = subprocess.Popen([_program(), *words], stdout=log, stderr=log)  # noqa: S603
+            command = [_program(), *words]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603  redis-server
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline and self._process.poll() is None:
             with suppress(redis.RedisError):

@@ -42,3 +42,8 @@ def test_a_swap_frees_what_was_set_aside_and_sets_the_rest_aside_again():
         assert freed() is None
         assert gc.get_freeze_count() > 0
     assert gc.get_freeze_count() == 0
+
+
+def test_a_worker_sets_its_lasting_objects_aside_while_it_serves(client):
+    assert client.get("/readyz").status_code == 200
+    assert gc.get_freeze_count() > 10_000
