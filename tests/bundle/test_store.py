@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from attacks import ATTACKS, BUILD, Attack, Target, make_sound, open_as_a_server, reseal_bundle
+from attacks import open_as_a_server
+from corpus.attack import ATTACKS, BUILD, Attack, Target, make_sound
+from corpus.tools import reseal_bundle
 
 import bundle
 from bundle import errors
