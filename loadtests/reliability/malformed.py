@@ -1,7 +1,7 @@
 """Publish every broken release of the tests' corpus, and fuzzed ones, to a service that is asked.
 
 Decisions
-- The corpus is that of tests/bundle/attacks.py, which prints the error that each attack must be refused by.
+- The corpus is tests/bundle/attacks.py, which prints the error that each attack must be refused by.
   The service has to name the same error in its log, or say that the index is of another bundle: a
   bundle that is changed and sealed anew is no longer the one its index was built from, and that is
   seen first. Each fuzzed release has one file cut off, lengthened, removed or changed in a few
