@@ -37,9 +37,9 @@ from service.api.middleware import CloseWhenDraining, LimitBody, MeasureRetrieva
 from service.api.request_id import IdentifyRequest
 from service.features.store import FeatureStore
 from service.load.admission import Admission
+from service.load.compute import Compute
 from service.load.drain import Drain, leave_with_parent
 from service.load.effort import EffortSteps
-from service.load.pool import ComputePool
 from service.load.pulse import Pulse
 from service.parts import Parts
 from service.settings import Settings, read_settings
@@ -75,7 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or read_settings()
     telemetry, drain = Telemetry(), Drain()
     effort = EffortSteps(settings.recall_floor)
-    admission = Admission(settings.compute_threads, settings.max_in_flight, effort.note)
+    admission = Admission(settings.max_in_flight, effort.note)
     ring = open_ring(settings, telemetry.keys_unreadable.set)
     traces = open_traces(settings)
     app = FastAPIOffline(
@@ -204,8 +204,8 @@ def _put_together(
         on_refresh=_OnRefresh(telemetry, holder),
         on_put_back=telemetry.weights_put_back.inc,
     )
-    pool = ComputePool(settings.compute_threads, settings.max_in_flight, admission)
-    stack.callback(pool.close)
+    compute = Compute(settings.max_in_flight, admission)
+    stack.callback(compute.close)
     features = open_features(settings, telemetry)
     if features:
         stack.push_async_callback(features.close)
@@ -226,7 +226,7 @@ def _put_together(
         board=board,
         admission=admission,
         effort=effort,
-        pool=pool,
+        compute=compute,
         drain=drain,
         features=features,
         sampling=sampling,

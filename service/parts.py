@@ -8,9 +8,9 @@ from fastapi import Request
 
 from service.features.store import FeatureStore
 from service.load.admission import Admission
+from service.load.compute import Compute
 from service.load.drain import Drain
 from service.load.effort import EffortSteps
-from service.load.pool import ComputePool
 from service.settings import Settings
 from service.snapshots.releases import SnapshotHolder
 from service.watch.sampling import Sampling
@@ -30,7 +30,7 @@ class Parts:
     board: WeightsBoard
     admission: Admission
     effort: EffortSteps
-    pool: ComputePool
+    compute: Compute
     drain: Drain
     features: FeatureStore | None
     sampling: Sampling

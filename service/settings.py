@@ -9,7 +9,6 @@ Decisions
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -48,12 +47,8 @@ class Settings(BaseSettings):
         "", description="Certificate chain in PEM: serve HTTPS; CSMF_TLS_KEY is its key."
     )
     tls_key: str = Field("", description="Private key of CSMF_TLS_CERT in PEM, not encrypted.")
-    workers: int = Field(1, ge=1, le=256, description="Worker processes that share the port.")
-    threads: int = Field(
-        0,
-        ge=0,
-        le=256,
-        description="Compute threads per worker; 0 means cores / workers, at least 1.",
+    workers: int = Field(
+        1, ge=1, le=256, description="Worker processes that share the port; each uses one core."
     )
     max_in_flight: int = Field(
         128,
@@ -170,11 +165,6 @@ class Settings(BaseSettings):
         "text", pattern="^(text|json)$", description="Form of the log lines: text or json."
     )
     access_log: bool = Field(False, description="Write a log line for every request.")
-
-    @property
-    def compute_threads(self) -> int:
-        """Threads of the compute pool of one worker."""
-        return self.threads or max(1, len(os.sched_getaffinity(0)) // self.workers)
 
 
 def read_settings(**overrides: object) -> Settings:

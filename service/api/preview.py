@@ -3,8 +3,8 @@
 Decisions
 - Before is what users of no variant are served now, after is what they would be; the same code as
   /retrieve makes both lists.
-- Each user is a turn of its own in the compute pool, so that a dry run never holds up a request for
-  longer than two searches.
+- Each user is a turn of its own in the thread for long work, so that a dry run never holds up a
+  batch for longer than two searches.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ async def _compare(
     parts: Parts,
 ) -> Comparison:
     try:
-        return await parts.pool.run(lambda _: compare(snapshot, user, weights, k))
+        return await parts.compute.at_length(lambda _: compare(snapshot, user, weights, k))
     except FeatureError as error:
         raise wrong_feature(error, number) from None
 

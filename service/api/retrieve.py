@@ -1,7 +1,7 @@
 """POST /retrieve: the hot path.
 
 The snapshot and the weights are read once, here, before anything is computed; the whole answer down
-to its bytes is then made in the compute pool.
+to its bytes is then made in one turn.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ async def retrieve_items(
     def answer(queued: float) -> bytes:
         return _answer(body, snapshot, weights, looked_up, queued, parts)
 
-    return sent(await parts.pool.run(answer))
+    brief = snapshot.index.brief(body.k) and not body.filter
+    return sent(await (parts.compute.briefly if brief else parts.compute.at_length)(answer))
 
 
 def _answer(
@@ -62,7 +63,7 @@ def _answer(
     queued: float,
     parts: Parts,
 ) -> bytes:
-    """Runs in the compute pool: search, write the columns, note what was seen."""
+    """Runs when its turn comes: search, write the columns, note what was seen."""
     began = time.perf_counter()
     (known,) = looked_up.users
     query = query_for(body, body.user, weights, known, parts.effort.effort)

@@ -43,7 +43,7 @@ async def score_items(
     def answer(queued: float) -> bytes:
         return _answer(body, snapshot, weights, looked_up, queued, parts)
 
-    return sent(await parts.pool.run(answer))
+    return sent(await parts.compute.briefly(answer))
 
 
 def _answer(
@@ -54,7 +54,7 @@ def _answer(
     queued: float,
     parts: Parts,
 ) -> bytes:
-    """Runs in the compute pool."""
+    """Runs when its turn comes."""
     began = time.perf_counter()
     (known,) = looked_up.users
     found = score(

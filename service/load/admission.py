@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -58,11 +58,10 @@ TURN: ContextVar[Turn | None] = ContextVar("turn", default=None)  # of the reque
 
 
 class Admission:
-    """Of one worker; used by its event loop, and read by its compute threads."""
+    """Of one worker, which computes one answer at a time; used by its event loop."""
 
     def __init__(
         self,
-        threads: int,
         most: int,
         on_window: Callable[[bool], None] = lambda pressed: None,
         clock: Callable[[], float] = time.perf_counter,
@@ -75,11 +74,11 @@ class Admission:
         self.service_s = 0.0  # mean time of an answer; 0 until there was one
         self.lag_s = 0.0  # how long a request lies in its socket before it is seen
         self._on_window, self._clock = on_window, clock
-        self._threads, self._most = threads, most
+        self._most = most
         self._left: list[int] = []  # in flight after each answer of this window
         self._refused = 0  # in this window
         self._elsewhere = 0  # of those in flight, who wait for another service
-        self._answered = deque([-math.inf] * threads, maxlen=threads)  # the last ones, when
+        self._answered = -math.inf  # the last one, when
 
     @property
     def here(self) -> int:
@@ -89,8 +88,7 @@ class Admission:
     @property
     def expected_s(self) -> float:
         """From the arrival to the answer of a request that is seen now."""
-        ahead = max(0, self.here + 1 - self._threads)
-        return self.lag_s + self.service_s * (1 + ahead / self._threads)
+        return self.lag_s + self.service_s * (1 + self.here)
 
     def turns_away(self, route: str) -> bool:
         """Whether a request finds no place even before it is read; it is counted then."""
@@ -109,7 +107,7 @@ class Admission:
         reason: Reason | None = None
         if self._full(0):
             reason = "full"
-        elif self.here >= self._threads and self.expected_s > budget_s:
+        elif self.here and self.expected_s > budget_s:
             reason = "deadline"
         if reason:
             self._count(reason)
@@ -124,7 +122,7 @@ class Admission:
     def drops(self, turn: Turn) -> bool:
         """Whether to drop a request whose turn to be computed has come."""
         late = self._clock() + self.service_s > turn.deadline
-        turn.dropped = self.here > self.limit or (late and self.here > self._threads)
+        turn.dropped = self.here > self.limit or (late and self.here > 1)
         return turn.dropped
 
     @contextmanager
@@ -143,8 +141,8 @@ class Admission:
             self._count("dropped")
             return
         now = self._clock()
-        spent = now - max(turn.entered, self._answered[0])
-        self._answered.append(now)
+        spent = now - max(turn.entered, self._answered)
+        self._answered = now
         self.service_s += (SMOOTHING if self.service_s else 1) * (spent - self.service_s)
         self._left.append(self.here)
         if len(self._left) == WINDOW:
@@ -160,12 +158,12 @@ class Admission:
     def _look(self) -> None:
         """Set the limit by what the window showed."""
         emptiest = sorted(self._left)[SPARE]
-        standing, shrinking = emptiest - self._threads, self._left[-1] < self._left[0]
+        standing, shrinking = emptiest - 1, self._left[-1] < self._left[0]
         self._on_window(bool(self._refused) or standing > self.limit / 2)
-        if not self._refused or emptiest < self._threads:
+        if not self._refused or not emptiest:
             self.limit = min(self._most, self.limit + 1)
         elif standing > 0 and not shrinking:
             longest = min(self.limit, max(self._left) + 1)
-            self.limit = max(self._threads + 1, longest - standing)
+            self.limit = max(2, longest - standing)
         self._left.clear()
         self._refused = 0

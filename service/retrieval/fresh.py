@@ -88,6 +88,10 @@ class FreshIndex:
         best_K = best_first(scores, k)
         return replace(found, rows_K=rows[best_K], scores_K=scores[best_K], candidates=candidates)
 
+    def brief(self, k: int) -> bool:
+        """As of the index: its changes are few."""
+        return self.base.brief(k)
+
     def passing(self, conditions: Sequence[Condition]) -> Passing | None:
         """The rows that meet all conditions; None without any. Raises FilterError."""
         if not conditions:

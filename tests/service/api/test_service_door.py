@@ -30,7 +30,7 @@ class Held:
     """A server of one route that answers when told to, with places for two requests."""
 
     def __init__(self):
-        self.admission, self.drain, self.hold = Admission(1, 2), Drain(), threading.Event()
+        self.admission, self.drain, self.hold = Admission(2), Drain(), threading.Event()
         routes = [Route("/retrieve", self._answer, methods=["POST"])]
         app = Starlette(routes=routes, lifespan=self._lifespan)
         app.add_middleware(Gate, admission=self.admission, default_ms=0)

@@ -1,16 +1,10 @@
 """Every refusal says what was wrong, where, and what was expected; nothing bad is a 5xx."""
 
-import asyncio
 import json
-import threading
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from service.api.errors import OverloadedError
-from service.load.admission import Admission
-from service.load.pool import ComputePool
 
 JSON = {"content-type": "application/json"}
 USER = {"user_id": "u00001"}
@@ -147,21 +141,6 @@ def test_limits_follow_the_settings(open_client):
         ({"user": {"recent_items": ["a", "b", "c"]}, "k": 5}, "user.recent_items"),
     ):
         assert_refused(client.post("/retrieve", json=body), 422, "invalid_value", field)
-
-
-def test_requests_over_the_bound_are_refused_at_once_and_the_rest_are_answered():
-    async def overload():
-        pool, hold = ComputePool(1, 2, Admission(1, 2)), threading.Event()
-        held = [asyncio.create_task(pool.run(lambda _: hold.wait(5))) for _ in range(2)]
-        await asyncio.sleep(0)
-        with pytest.raises(OverloadedError):
-            await pool.run(lambda _: "too much")
-        hold.set()
-        assert await asyncio.gather(*held) == [True, True]
-        assert await pool.run(lambda _: "again") == "again"
-        pool.close()
-
-    asyncio.run(overload())
 
 
 values = st.recursive(

@@ -1,6 +1,5 @@
 """What a worker takes on, on a simulated worker with a clock of its own."""
 
-import heapq
 import math
 import random
 from collections import deque
@@ -17,11 +16,11 @@ LONGEST = 128
 class Worker:
     """Answers take 1 on average; requests come at random, whatever the worker does."""
 
-    def __init__(self, threads=1, seed=0):
-        self.now, self._random, self._number = 0.0, random.Random(seed), count()
+    def __init__(self, seed=0):
+        self.now, self._random = 0.0, random.Random(seed)
         self.windows = []
-        self.admission = Admission(threads, LONGEST, self.windows.append, lambda: self.now)
-        self._threads, self._queue, self._computed = threads, deque(), []
+        self.admission = Admission(LONGEST, self.windows.append, lambda: self.now)
+        self._queue, self._computed = deque(), None  # (when, turn) of the one at hand
         self.answers = []  # (when, waited and computed)
         self.refused = 0
 
@@ -29,50 +28,53 @@ class Worker:
         """Requests at `load` times the capacity, until then."""
         due = self.now
         while due < until:
-            due += self._random.expovariate(load * self._threads)
-            while self._computed and self._computed[0][0] <= due:
+            due += self._random.expovariate(load)
+            while self._computed and self._computed[0] <= due:
                 self._answer()
             self.now = due
             if self.admission.refusal():
                 self.refused += 1
-                late = REFUSING / self._threads
-                self._computed = [(at + late, *rest) for at, *rest in self._computed]
+                self.pause(REFUSING)
             else:
                 self._queue.append(self.admission.enter())
                 self._compute()
 
+    def pause(self, seconds):
+        """What is computed is done so much later."""
+        at, turn = self._computed
+        self._computed = at + seconds, turn
+
     def _answer(self):
-        self.now, _, turn = heapq.heappop(self._computed)
+        self.now, turn = self._computed
+        self._computed = None
         self.admission.leave(turn)
         self.answers.append((self.now, self.now - turn.entered))
         self._compute()
 
     def _compute(self):
-        while self._queue and len(self._computed) < self._threads:
+        while self._queue and not self._computed:
             turn = self._queue.popleft()
             if self.admission.drops(turn):
                 self.admission.leave(turn)
             else:
-                done = self.now + self._random.lognormvariate(-0.045, 0.3)
-                heapq.heappush(self._computed, (done, next(self._number), turn))
+                self._computed = self.now + self._random.lognormvariate(-0.045, 0.3), turn
 
     def figures(self, since):
         """Answers per capacity, and the 99th percentile of their time."""
         times = sorted(spent for at, spent in self.answers if at > since)
-        rate = len(times) / (self.now - since) / self._threads
+        rate = len(times) / (self.now - since)
         return rate, times[int(0.99 * len(times))]
 
 
-def loaded(load, threads=1, until=6000):
-    worker = Worker(threads)
+def loaded(load, until=6000):
+    worker = Worker()
     worker.offer(load, until)
     return worker
 
 
-@pytest.mark.parametrize("threads", [1, 2, 4])
-def test_at_five_times_the_capacity_answers_are_as_many_and_nearly_as_fast(threads):
-    _, unloaded = loaded(0.1, threads).figures(since=0)
-    goodput, overloaded = loaded(5, threads).figures(since=500)
+def test_at_five_times_the_capacity_answers_are_as_many_and_nearly_as_fast():
+    _, unloaded = loaded(0.1).figures(since=0)
+    goodput, overloaded = loaded(5).figures(since=500)
     assert goodput >= 0.9
     assert overloaded <= 2 * unloaded
 
@@ -99,7 +101,7 @@ def test_after_an_overload_a_worker_takes_on_again_all_that_it_is_set_to():
 
 def test_what_a_pause_left_in_the_queue_is_answered():
     worker = loaded(0.7, until=500)
-    worker._computed = [(at + 75, *rest) for at, *rest in worker._computed]
+    worker.pause(75)
     worker.offer(0.7, until=1500)
     assert worker.refused == 0
     assert not worker.admission.counts
@@ -107,7 +109,7 @@ def test_what_a_pause_left_in_the_queue_is_answered():
 
 def test_callers_who_ask_one_after_the_other_may_keep_a_queue():
     now = count()
-    admission = Admission(1, LONGEST, clock=lambda: next(now))
+    admission = Admission(LONGEST, clock=lambda: next(now))
     waiting = deque(admission.enter() for _ in range(16))
     for _ in range(20 * WINDOW):
         assert not admission.drops(waiting[0])
@@ -142,9 +144,9 @@ def clock():
     return Clock()
 
 
-def answering(clock, seconds, threads=1):
+def answering(clock, seconds):
     """An admission that has seen answers of so many seconds."""
-    admission = Admission(threads, LONGEST, clock=clock)
+    admission = Admission(LONGEST, clock=clock)
     for _ in range(100):
         turn = admission.enter()
         clock.now += seconds
@@ -193,16 +195,8 @@ def test_a_worker_with_nothing_else_to_do_answers_whatever_the_deadline(clock):
     assert not admission.drops(admission.enter(0.001))
 
 
-def test_several_threads_share_what_waits(clock):
-    admission = answering(clock, 0.01, threads=2)
-    admission.enter()
-    assert admission.expected_s == pytest.approx(0.01)
-    admission.enter()
-    assert admission.expected_s == pytest.approx(0.015)
-
-
 def test_a_request_that_waits_for_another_service_keeps_no_place(clock):
-    admission = Admission(1, 2, clock=clock)
+    admission = Admission(2, clock=clock)
     admission.limit = 1
     with admission.elsewhere():
         admission.enter()
@@ -213,7 +207,7 @@ def test_a_request_that_waits_for_another_service_keeps_no_place(clock):
 
 
 def test_what_the_loop_has_and_the_gate_has_not_seen_takes_a_place():
-    admission = Admission(1, 2)
+    admission = Admission(2)
     admission.coming += 2
     assert admission.turns_away("/score")
     admission.came()
@@ -222,4 +216,4 @@ def test_what_the_loop_has_and_the_gate_has_not_seen_takes_a_place():
 
 
 def test_without_a_deadline_a_request_may_wait_for_ever(clock):
-    assert Admission(1, 2, clock=clock).enter().deadline == math.inf
+    assert Admission(2, clock=clock).enter().deadline == math.inf

@@ -18,7 +18,7 @@ class Parts:
     def __init__(self):
         self.now = 0.0
         self.effort = EffortSteps(0.8, lambda: self.now)
-        self.admission = Admission(1, 2, self.effort.note, lambda: self.now)
+        self.admission = Admission(2, self.effort.note, lambda: self.now)
         self.telemetry = Telemetry()
         self.pulse = Pulse(self.admission, self.effort, self.telemetry)
 
