@@ -121,8 +121,11 @@ def test_a_request_whose_deadline_passes_in_the_queue_is_dropped_and_counted(ope
     admission = busy(client)
     admission.service_s = 0.01
     compute = client.app.state.parts.compute
-    for _ in range(20):
-        client.portal.start_task_soon(compute.briefly, lambda _: time.sleep(0.05))
+
+    async def others():
+        await asyncio.gather(*(compute.briefly(lambda _: time.sleep(0.05)) for _ in range(20)))
+
+    client.portal.start_task_soon(others)
     dropped = deadline(client, "300")
     assert dropped.status_code == 503
     assert "in the queue" in dropped.json()["error"]["value"]
