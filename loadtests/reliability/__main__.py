@@ -9,10 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import shlex
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -20,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
+from loadtests.provenance import arguments, commit, document
 from loadtests.reliability import (
     catalogue,
     contract,
@@ -34,7 +31,7 @@ from loadtests.reliability import (
 )
 from loadtests.reliability.page import FIGURES, write_page
 from loadtests.reliability.running import ServiceError
-from loadtests.verdict import Verdict, as_table, judge
+from loadtests.verdict import as_table, judge
 
 EXPERIMENTS: Mapping[str, ModuleType] = {
     "catalogue": catalogue,
@@ -48,7 +45,6 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
     "swaps": swaps,
     "weights": weights,
 }
-HERE = Path(__file__).parent
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(write_page(EXPERIMENTS))
         return 0
     experiment = EXPERIMENTS[options.experiment]
-    began, commit = datetime.now(UTC), _commit()
+    began, measured = datetime.now(UTC), commit()
     try:
         with tempfile.TemporaryDirectory(prefix="csmf-reliability-") as scratch:
             figures = experiment.run(options, options.work or Path(scratch))
@@ -69,9 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(as_table(verdicts))
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        document = _document(argv, began, figures, verdicts) | {"commit": commit}
+        command = ["loadtests.reliability", *arguments(argv)]
+        written = document(command, began, measured, figures, verdicts)
         path = options.out / f"{options.experiment}.json"
-        path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
         print(f"all figures: {path}")
         if options.out.resolve() == FIGURES:
             write_page(EXPERIMENTS)
@@ -90,39 +87,6 @@ def _parser() -> argparse.ArgumentParser:
         own.add_argument("--work", type=Path, help="keep releases and logs in this directory")
         module.add_options(own)
     return parser
-
-
-def _document(
-    argv: Sequence[str] | None,
-    began: datetime,
-    figures: Mapping[str, float],
-    verdicts: Sequence[Verdict],
-) -> dict[str, object]:
-    given = sys.argv[1:] if argv is None else argv
-    return {
-        "command": shlex.join(["python", "-m", "loadtests.reliability", *given]),
-        "verdict": "met" if all(verdict.met for verdict in verdicts) else "missed",
-        "began": began.isoformat(timespec="seconds"),
-        "machine": {
-            "cores": len(os.sched_getaffinity(0)),
-            "load_average": round(os.getloadavg()[1], 1),
-            "python": platform.python_version(),
-        },
-        "figures": figures,
-        "thresholds": [
-            {"figure": v.threshold.figure, "bound": v.threshold.bound, "met": v.met}
-            for v in verdicts
-        ],
-    }
-
-
-def _commit() -> str:
-    """Of the code that was measured; `+` where it was changed since."""
-    described = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
-    ran = subprocess.run(  # noqa: S603  git, with words of our own
-        described, capture_output=True, text=True, check=False, cwd=HERE
-    )
-    return ran.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

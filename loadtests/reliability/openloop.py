@@ -24,11 +24,14 @@ import re
 import select
 import socket
 import statistics
+import subprocess
 import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+
+from loadtests.reliability.running import ServiceError
 
 GIVE_UP_S = 10.0
 CONNECTIONS = 256
@@ -209,6 +212,16 @@ def _percentile(seconds: list[float], percent: int) -> float:
 def spoken(offer: Offer) -> str:
     """An offer as `main` reads it."""
     return json.dumps(asdict(offer))
+
+
+def offered(offer: Offer) -> dict[str, float]:
+    """The figures of an offer, made by a process of its own. Raises ServiceError."""
+    command = [sys.executable, "-m", "loadtests.reliability.openloop"]
+    ran = subprocess.run(command, input=spoken(offer), capture_output=True, text=True, check=False)  # noqa: S603  our own interpreter
+    if ran.returncode:
+        raise ServiceError(f"the client failed: {ran.stderr.strip()[-500:]}")
+    seen: dict[str, float] = json.loads(ran.stdout)
+    return seen
 
 
 def main() -> None:

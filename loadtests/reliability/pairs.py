@@ -26,6 +26,12 @@ class Pair:
         """As people write it."""
         return f"{self.run_id}/{self.build_id}"
 
+    @property
+    def items(self) -> int:
+        """How many its index has."""
+        manifest = self.releases / self.run_id / "index" / self.build_id / "index.json"
+        return int(json.loads(manifest.read_text())["items"])
+
     def publish(self) -> None:
         """Make it CURRENT, as `csmf-index --rollback` does, without the time a command takes."""
         staged = self.releases / ".staging-current"
@@ -49,13 +55,20 @@ def find_pairs(releases: Path) -> list[Pair]:
     return pairs[::-1]
 
 
-def make_runs(work: Path, names: list[str], items: int) -> Path:
-    """A releases folder of untrained runs that share users and no item; kept if it is there."""
-    from tests.support.release import make_release  # noqa: PLC0415  only where none are given
+def make_runs(work: Path, names: list[str], items: int, dims: tuple[int, ...] = (6, 5, 5)) -> Path:
+    """A releases folder of untrained runs that share users and no item; kept if it is there.
 
+    `dims` are those of the three segments.
+    """
+    from bundle.segments import Segments  # noqa: PLC0415  only where none are given
+    from tests.support.release import make_release  # noqa: PLC0415  as above
+
+    segments = Segments(("exposure", "click", "conversion"), dims)
     for seed, name in enumerate(names):
         if not (work / "releases" / name).exists():
-            release = make_release(work, run_id=name, items=items, item_prefix=name, seed=seed)
+            release = make_release(
+                work, run_id=name, segments=segments, items=items, item_prefix=name, seed=seed
+            )
             log = str(release.log)
             csmf_index("--release", str(release.directory), "--log", log, "--threads", "1")
             shutil.rmtree(release.log)
