@@ -84,3 +84,7 @@ def _cells(names: list[str], figures: Mapping[str, float], goals: Mapping[str, A
     cells = [f"**{v}**" if m else v for v, m in zip(values, missed, strict=True)]
     bounds = {goals[name]["bound"] for name in names if name in goals}
     return " | ".join([*cells, "".join(bounds)])
+
+
+if __name__ == "__main__":
+    write_page(FIGURES)
