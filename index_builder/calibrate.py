@@ -3,11 +3,15 @@
 Recall is the share of a list whose true score is at least that of the k-th item of the exact list
 (less rounding), averaged over users; so ties are fair, and the order of ids means nothing.
 
-The effort need not be searched for. An item is found once the search visits its cell, so its depth
-is the rank of its cell for that query, and the smallest effort with recall r is the r-quantile of
-the depths of the exact top k. The quantile aims a little above the target, since the next users are
-not these; then the index itself is searched at that effort, which also counts what fp16 codes lose,
-and the effort grows until the measured recall is at the target.
+The effort need not be searched for. An item is reached once the search visits its cell, so its
+depth is the rank of its cell for that query; the smallest effort with recall r is the r-quantile
+of the depths of the exact top k. The quantile aims a little above the target, since the next users
+are not these.
+
+An item that is reached may still be lost to the rounding of codes. So under each direction a sample
+of the lists is searched for at that effort, and what the searches kept of what they reached is
+counted over all directions: it is a matter of the codes, not of who asks. Recall is the share
+reached times the share kept.
 
 At SHARES of that effort, which a service under pressure may use, recall is the share of depths that
 are still reached, times what the codes left of it at the full effort: nothing is searched again.
@@ -21,6 +25,7 @@ Dimension letters: B users, K list, C cells, M vector dims, N items, G direction
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,15 +37,40 @@ from bundle.segments import Segments
 from index_builder.cells import InvertedFile, visiting
 from index_builder.errors import BelowTargetError
 from index_builder.progress import Progress
+from index_builder.truth import exact_lists
 
 Floats = NDArray[np.float32]
+Shares = NDArray[np.float64]
 LIST_LENGTHS = (50, 100, 500, 1000)
 PROMISED_LENGTH = 500  # lists up to here must reach the target within max_effort
 AIM = 0.15  # the quantile aims at this share fewer misses than the target allows
 SHARES = (0.7, 0.5, 0.35)
-GROWTH = 1.15  # of the effort, when the measured recall is short of the target
 ROUNDING = 1e-5  # of a query's largest score: float32 sums in another order
+SAMPLE = 32  # users whose lists are searched for, others under each direction
 USERS_BLOCK = 256  # queries per exact scan: bounds memory
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Queries of one direction, their exact scores, best first, and the depths of those items."""
+
+    queries_BM: Floats
+    scores_BK: Floats
+    depths_BK: NDArray[np.int64]
+
+    def reached(self, k: int, cells: int) -> Shares:
+        """Share of the best k that an effort reaches, for each effort from none to all cells."""
+        depths_BK = self.depths_BK[:, :k]
+        shares_C: Shares = np.bincount(depths_BK.ravel(), minlength=cells + 1) / depths_BK.size
+        return np.cumsum(shares_C)
+
+    def some(self, first: int, k: int) -> Lists:
+        """The best k of SAMPLE users, who are at equal distances from the first on."""
+        step = max(1, len(self.queries_BM) // SAMPLE)
+        chosen = slice(first % step, None, step)
+        return Lists(
+            self.queries_BM[chosen], self.scores_BK[chosen, :k], self.depths_BK[chosen, :k]
+        )
 
 
 @dataclass(frozen=True)
@@ -60,13 +90,26 @@ def calibrate(
     target: Target,
     progress: Progress,
 ) -> EffortMap:
-    """Measure every direction; `progress` counts directions. Raises BelowTargetError."""
+    """Measure every direction; `progress` counts items scanned. Raises BelowTargetError."""
     lengths = list_lengths(len(items_NM))
-    points = []
-    for weights_S in directions_GS:
+    rows_BGK, scores_BGK = exact_lists(
+        users_BM, items_NM, directions_GS, segments, lengths[-1], progress
+    )
+    directions = []
+    for turn, weights_S in enumerate(directions_GS):
         queries_BM = scale_query(users_BM, weights_S, segments)
-        points.append(_measure(inverted, items_NM, queries_BM, weights_S, lengths, target))
-        progress.advance(1)
+        depths_BK = _depths(inverted, queries_BM, rows_BGK[:, turn])
+        directions.append(Lists(queries_BM, scores_BGK[:, turn], depths_BK))
+    columns = [_measure(inverted, items_NM, directions, k, target) for k in lengths]
+    points = [
+        EffortPoint(
+            weights=weights_S.tolist(),
+            nprobe=[each.cells for each in efforts],
+            recall=[each.recall for each in efforts],
+            reduced=[list(recalls) for recalls in zip(*(e.reduced for e in efforts), strict=True)],
+        )
+        for weights_S, *efforts in zip(directions_GS, *columns, strict=True)
+    ]
     effort = EffortMap(
         target_recall=target.recall,
         cells=inverted.faiss_index.nlist,
@@ -98,76 +141,58 @@ def recall_by_score(
     return float(np.mean(shares))
 
 
+@dataclass(frozen=True)
+class _Effort:
+    """Cells to visit for one direction and list length, the recall there and at SHARES of them."""
+
+    cells: int
+    recall: float
+    reduced: list[float]
+
+
 def _measure(
     inverted: InvertedFile,
     items_NM: Floats,
-    queries_BM: Floats,
-    weights_S: NDArray[np.float64],
-    lengths: list[int],
+    directions: Sequence[Lists],
+    k: int,
     target: Target,
-) -> EffortPoint:
-    rows_BK, scores_BK = exact_in_blocks(queries_BM, items_NM, lengths[-1])
-    depths_BK = _depths(inverted, queries_BM, rows_BK)
-    efforts, recalls = [], []
-    for length in lengths:
-        aim = target.recall + AIM * (1 - target.recall)
-        first = int(np.quantile(depths_BK[:, :length], aim, method="inverted_cdf"))
-        effort, recall = _settle(
-            inverted, items_NM, queries_BM, scores_BK[:, :length], first, target
-        )
-        efforts.append(effort)
-        recalls.append(recall)
-    reduced = [
-        [
-            recall * _reached(depths_BK[:, :length], effort, share)
-            for length, effort, recall in zip(lengths, efforts, recalls, strict=True)
-        ]
-        for share in SHARES
-    ]
-    return EffortPoint(weights=weights_S.tolist(), nprobe=efforts, recall=recalls, reduced=reduced)
-
-
-def _reached(depths_BK: NDArray[np.int64], effort: int, share: float) -> float:
-    """Of the items that an effort reaches, how many a share of it does."""
-    reached = np.count_nonzero(depths_BK <= reduced_cells(effort, share))
-    return float(reached / np.count_nonzero(depths_BK <= effort))
-
-
-def _settle(
-    inverted: InvertedFile,
-    items_NM: Floats,
-    queries_BM: Floats,
-    scores_BK: Floats,
-    effort: int,
-    target: Target,
-) -> tuple[int, float]:
-    """Search at `effort`, more if it falls short; the effort and the recall measured there."""
+) -> list[_Effort]:
+    """The effort of each direction for lists of k."""
     cells = inverted.faiss_index.nlist
     cap = max(1, math.floor(cells * target.max_effort))
-    effort = min(effort, cap)
-    while True:
-        recall = _measured_recall(inverted, items_NM, queries_BM, scores_BK, effort)
-        if recall >= target.recall or effort == cells:
-            return effort, recall
-        if effort == cap:
-            if scores_BK.shape[1] <= PROMISED_LENGTH:
-                return effort, recall
-            effort = cells
-        else:
-            effort = min(cap, math.ceil(effort * GROWTH))
+    aim = target.recall + AIM * (1 - target.recall)
+    reached_GC = [lists.reached(k, cells) for lists in directions]
+    first_G = [min(cap, _least(reached_C, aim)) for reached_C in reached_GC]
+    samples = [lists.some(turn, k) for turn, lists in enumerate(directions)]
+    kept = _kept(inverted, items_NM, samples, first_G)
+    efforts = []
+    for reached_C in reached_GC:
+        effort = _least(reached_C, max(aim, target.recall / kept))
+        if effort > cap:
+            enough = k <= PROMISED_LENGTH or kept * reached_C[cap] >= target.recall
+            effort = cap if enough else cells
+        recall_C = kept * reached_C
+        reduced = [float(recall_C[reduced_cells(effort, share)]) for share in SHARES]
+        efforts.append(_Effort(effort, float(recall_C[effort]), reduced))
+    return efforts
 
 
-def _measured_recall(
-    inverted: InvertedFile,
-    items_NM: Floats,
-    queries_BM: Floats,
-    scores_BK: Floats,
-    effort: int,
+def _least(reached_C: Shares, share: float) -> int:
+    """The least effort that reaches such a share; all cells, where none does."""
+    return min(max(1, int(np.searchsorted(reached_C, share))), len(reached_C) - 1)
+
+
+def _kept(
+    inverted: InvertedFile, items_NM: Floats, samples: Sequence[Lists], efforts: Sequence[int]
 ) -> float:
-    _, found_BK = inverted.faiss_index.search(
-        queries_BM, scores_BK.shape[1], params=visiting(effort)
-    )
-    return recall_by_score(found_BK, scores_BK, queries_BM, items_NM)
+    """Of the items that these efforts reach, the share that searches find."""
+    reached, found = 0.0, 0.0
+    for lists, effort in zip(samples, efforts, strict=True):
+        queries_BM, k = lists.queries_BM, lists.scores_BK.shape[1]
+        _, found_BK = inverted.faiss_index.search(queries_BM, k, params=visiting(effort))
+        found += recall_by_score(found_BK, lists.scores_BK, queries_BM, items_NM)
+        reached += float(np.mean(lists.depths_BK <= effort))
+    return min(1.0, found / reached) if found else 1.0
 
 
 def exact_in_blocks(
@@ -187,7 +212,7 @@ def _depths(
     inverted: InvertedFile, queries_BM: Floats, rows_BK: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """How many cells a search visits until it meets each item [B, K]: 1 for the first cell."""
-    order_BC = np.argsort(-(queries_BM @ inverted.means_CM.T), axis=1, kind="stable")
+    order_BC = np.argsort(-(queries_BM @ inverted.means_CM.T), axis=1)
     ranks_BC = np.empty_like(order_BC)
     np.put_along_axis(ranks_BC, order_BC, np.arange(order_BC.shape[1])[None, :], axis=1)
     cells_BK = inverted.cells_N[rows_BK].astype(np.int64)

@@ -59,7 +59,7 @@ def test_every_direction_of_the_effort_map_reaches_the_target(catalogue_release,
         queries_BM = scale_query(ivf_index.calibration_users_CM, np.array(point.weights), segments)
         for k, nprobe, claimed in zip(effort.k, point.nprobe, point.recall, strict=True):
             assert claimed >= effort.target_recall
-            assert recall(ivf_index, queries_BM, k, nprobe) == pytest.approx(claimed, abs=1e-4)
+            assert recall(ivf_index, queries_BM, k, nprobe) == pytest.approx(claimed, abs=5e-4)
 
 
 def test_the_effort_map_holds_for_weights_between_its_points_and_users_it_has_not_seen(

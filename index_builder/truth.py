@@ -1,0 +1,103 @@
+"""The exact best items of all users under all weightings, from one pass over the items.
+
+Decisions
+- A weighted score is the weighted sum of the stages' own scores (Eq. 8). Those are computed once,
+  by one matrix product; each weighting then costs S multiplications an item, not M.
+- Under neighbouring weights much the same items are best. So a user has one set of candidates, of
+  all items that are among the best k under some weighting; the k-th best score so far, of each
+  weighting, is what further items must beat. The set is sifted whenever it has doubled.
+- Memory holds a block of scores, the candidates and the lists, whatever the number of items.
+- Which of several items with the k-th best score is in a list is left open: judge lists by score.
+
+    rows_BGK, scores_BGK = exact_lists(users_BM, items_NM, weights_GS, segments, 1000, progress)
+
+Dimension letters: B users, G weightings, S stages, K list, M vector dims, N items, n items of a
+block, U candidates of a user.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.scoring import scale_query
+from bundle.segments import Segments
+from index_builder.progress import Progress
+
+Floats = NDArray[np.float32]
+Rows = NDArray[np.int64]
+BLOCK = 4096  # items: scores of a user under all weightings stay in the processor's cache
+
+
+def exact_lists(
+    users_BM: Floats,
+    items_NM: Floats,
+    weights_GS: NDArray[np.float64],
+    segments: Segments,
+    k: int,
+    progress: Progress,
+) -> tuple[Rows, Floats]:
+    """Rows [B, G, K] and scores [B, G, K], best first; K is min(k, N). `progress` counts items."""
+    k = min(k, len(items_NM))
+    alone_BSM = np.stack(
+        [scale_query(users_BM, alone_S, segments) for alone_S in np.eye(len(segments.names))],
+        axis=1,
+    )
+    queries_QM = alone_BSM.reshape(-1, segments.dim)
+    users = [_Candidates(weights_GS.astype(np.float32), k) for _ in users_BM]
+    for start in range(0, len(items_NM), BLOCK):
+        block_nM = np.ascontiguousarray(items_NM[start : start + BLOCK], np.float32)
+        scores_BSn = (queries_QM @ block_nM.T).reshape(*alone_BSM.shape[:2], len(block_nM))
+        for user, scores_Sn in zip(users, scores_BSn, strict=True):
+            user.offer(start, scores_Sn)
+        progress.advance(len(block_nM))
+    rows_BGK = np.empty((len(users), len(weights_GS), k), np.int64)
+    scores_BGK = np.empty(rows_BGK.shape, np.float32)
+    for place, user in enumerate(users):
+        rows_BGK[place], scores_BGK[place] = user.lists()
+    return rows_BGK, scores_BGK
+
+
+class _Candidates:
+    """The items of one user that are among the best k under some weighting, so far."""
+
+    def __init__(self, weights_GS: Floats, k: int) -> None:
+        self._weights_GS, self._k = weights_GS, k
+        self._limits_G1 = np.full((len(weights_GS), 1), -np.inf, np.float32)
+        self._rows: list[Rows] = []  # parts of [U]
+        self._scores: list[Floats] = []  # and of the stages' own scores [S, U]
+        self._held, self._full = 0, 2 * k
+
+    def offer(self, start: int, scores_Sn: Floats) -> None:
+        """Take what is good enough of a block of items, given each stage's own scores."""
+        good_n = (self._weights_GS @ scores_Sn >= self._limits_G1).any(axis=0)
+        taken = np.flatnonzero(good_n)
+        self._rows.append(start + taken)
+        self._scores.append(scores_Sn[:, taken])
+        self._held += len(taken)
+        if self._held > self._full:
+            self._sift()
+
+    def lists(self) -> tuple[Rows, Floats]:
+        """The best k under each weighting, best first: rows [G, K] and scores [G, K]."""
+        rows_U, scores_GU = self._candidates()
+        best_GK = np.argpartition(-scores_GU, self._k - 1, axis=1)[:, : self._k]
+        scores_GK = np.take_along_axis(scores_GU, best_GK, axis=1)
+        order_GK = np.argsort(-scores_GK, axis=1)
+        rows_GK = np.take_along_axis(rows_U[best_GK], order_GK, axis=1)
+        return rows_GK, np.take_along_axis(scores_GK, order_GK, axis=1)
+
+    def _sift(self) -> None:
+        rows_U, scores_GU = self._candidates()
+        self._limits_G1 = np.partition(scores_GU, -self._k, axis=1)[:, [-self._k]]
+        good = np.flatnonzero((scores_GU >= self._limits_G1).any(axis=0))
+        self._rows, self._scores = [rows_U[good]], [self._scores[0][:, good]]
+        self._held, self._full = len(good), 2 * len(good)
+
+    def _candidates(self) -> tuple[Rows, Floats]:
+        """Rows [U], and weighted scores [G, U]."""
+        self._rows, self._scores = (
+            [np.concatenate(self._rows)],
+            [np.concatenate(self._scores, axis=1)],
+        )
+        return self._rows[0], self._weights_GS @ self._scores[0]
