@@ -20,13 +20,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-Column = Sequence[Any]
+from bundle.columns import Coded, Column, is_numbers
+
 Vocabulary = Mapping[str, int]
 
 CLIP = 10.0  # standard deviations: one absurd number must not make an infinite vector
@@ -79,9 +81,14 @@ class Categorical(_Feature):
 
     def encode(self, column: Column, vocabulary: Vocabulary) -> tuple[NDArray[np.int64], int]:
         """[B] rows of the vocabulary, and the number of unknown values."""
-        keys = [category_key(value, self.name, row) for row, value in enumerate(column)]
-        rows_B = np.fromiter((vocabulary.get(key, 0) for key in keys), np.int64, len(keys))
-        return rows_B, int((rows_B == 0).sum()) - keys.count("")
+        values, places_B = column.parts if isinstance(column, Coded) else (column, slice(None))
+        keys = [
+            value if type(value) is str else category_key(value, self.name, row)
+            for row, value in enumerate(values)
+        ]
+        rows_V = np.fromiter(map(vocabulary.get, keys, repeat(0)), np.int64, len(keys))
+        unknown_V = (rows_V == 0) & np.fromiter(map(bool, keys), bool, len(keys))
+        return rows_V[places_B], int(np.count_nonzero(unknown_V[places_B]))
 
 
 class CategorySequence(_Feature):
@@ -141,11 +148,12 @@ class Numeric(_Feature):
 
     def encode(self, column: Column) -> NDArray[np.float32]:
         """[B] standardised values."""
-        raw_B = [
-            self.mean if value is None else _finite(value, self.name, row)
-            for row, value in enumerate(column)
-        ]
-        scaled_B = (np.asarray(raw_B, np.float64) - self.mean) / self.std
+        if not (is_numbers(column) and np.isfinite(column).all()):
+            column = [
+                self.mean if value is None else _finite(value, self.name, row)
+                for row, value in enumerate(column)
+            ]
+        scaled_B = (np.asarray(column, np.float64) - self.mean) / self.std
         return np.clip(scaled_B, -CLIP, CLIP).astype(np.float32)
 
 
@@ -162,6 +170,8 @@ class Vector(_Feature):
 
     def encode(self, column: Column) -> NDArray[np.float32]:
         """[B, dim] values."""
+        if is_numbers(column) and column.ndim == 2 and self._fits(column, (len(column), self.dim)):
+            return column.astype(np.float32)
         values_BD = np.zeros((len(column), self.dim), np.float32)
         for row, value in enumerate(column):
             if value is not None:
@@ -169,15 +179,18 @@ class Vector(_Feature):
         return values_BD
 
     def _checked(self, value: object, row: int) -> NDArray[np.float32]:
-        expected = f"{self.dim} numbers from {-LARGEST:g} to {LARGEST:g}"
         try:
             vector_D = np.asarray(value)
         except ValueError:  # lists of unequal length
-            raise FeatureError(self.name, row, value, expected) from None
-        numbers = vector_D.dtype.kind in "fiu" and vector_D.shape == (self.dim,)
-        if not numbers or not -LARGEST <= vector_D.min() <= vector_D.max() <= LARGEST:  # nor NaN
+            vector_D = np.empty(0)
+        if not self._fits(vector_D, (self.dim,)):
+            expected = f"{self.dim} numbers from {-LARGEST:g} to {LARGEST:g}"
             raise FeatureError(self.name, row, value, expected)
         return vector_D.astype(np.float32)
+
+    def _fits(self, values: NDArray[Any], shape: tuple[int, ...]) -> bool:
+        numbers = values.dtype.kind in "fiu" and values.shape == shape and values.size > 0
+        return numbers and bool(-LARGEST <= values.min() <= values.max() <= LARGEST)  # nor NaN
 
 
 Feature = Annotated[Categorical | CategorySequence | Numeric | Vector, Field(discriminator="type")]

@@ -47,7 +47,7 @@ def staged_directory(final: Path) -> Iterator[Path]:
         )
     final.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(final.parent)
-    staging, lock = _locked_staging(final.parent)
+    staging, lock = locked_directory(final.parent, STAGING_PREFIX)
     try:
         yield staging
         for file in sorted(staging.iterdir()):
@@ -251,10 +251,10 @@ def _field_error(error: ValidationError, file: str) -> errors.BundleError:
     )
 
 
-def _locked_staging(parent: Path) -> tuple[Path, int]:
-    """A new staging directory and the descriptor that holds its lock; a kill releases it too."""
+def locked_directory(parent: Path, prefix: str) -> tuple[Path, int]:
+    """A new directory and the descriptor that holds its lock; a kill releases it too."""
     while True:
-        staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=parent))
+        staging = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         try:
             lock = os.open(staging, os.O_RDONLY)
         except FileNotFoundError:

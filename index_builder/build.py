@@ -4,7 +4,8 @@ Decisions
 - Small catalogues get an exact index: below `exact_below` items a scan is a small part of a
   request, its recall is 1 for all weights, and it needs no calibration.
 - Nothing is visible until the index is whole, verified and at its target recall; a build that
-  fails, or is killed, leaves the releases as they were.
+  fails, or is killed, leaves the releases as they were. A killed one, repeated, goes on where it
+  was; see unfinished.py.
 - `build_id` is the time and six digits of a hash of what went in (bundle, catalogue, users drawn,
   settings), so that a list of builds sorts by age, and equal digits mean equal input.
 - Users that shape the cells (whitening) and users that measure recall are different people.
@@ -18,6 +19,7 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import faiss
@@ -30,11 +32,11 @@ from bundle.files import sha256, to_json
 from bundle.manifest import IndexManifest, VectorFacts
 from bundle.scoring import scale_query
 from bundle.segments import Segments
-from bundle.store import Bundle, index_files, read_bundle, seal_index, staged_index
+from bundle.store import INDEXES, Bundle, index_files, read_bundle, seal_index, staged_index
 from index_builder.attributes import read_attributes
 from index_builder.calibrate import Target, calibrate
 from index_builder.cells import BLOCK, InvertedFile, fill_cells, train_centroids, whitening
-from index_builder.encode import encode_items, encode_users
+from index_builder.encode import encode_unfinished, encode_users
 from index_builder.fold import folded_items
 from index_builder.golden import golden_set
 from index_builder.grid import weight_directions
@@ -43,8 +45,10 @@ from index_builder.latency import search_milliseconds
 from index_builder.progress import Phases
 from index_builder.settings import BuildSettings
 from index_builder.tables import ITEMS, Catalogue, Record, open_items, sample_users
+from index_builder.unfinished import VECTORS, Unfinished, unfinished
 
 Floats = NDArray[np.float32]
+LIBRARIES = " ".join(f" {name} {version(name)}" for name in ("numpy", "faiss-cpu", "onnxruntime"))
 QUANTILES = (0, 0.01, 0.1, 0.5, 0.9, 0.99, 1)
 
 
@@ -54,6 +58,7 @@ class Inputs:
 
     bundle: Bundle
     catalogue: Catalogue
+    catalogue_sha256: str
     shaping: list[Record]
     measuring: list[Record]
 
@@ -89,13 +94,17 @@ def _build(
         inputs = read_inputs(release, log, settings, items)
     built_at = datetime.now(UTC)
     build_id = _build_id(built_at, inputs, settings)
-    with staged_index(inputs.bundle, build_id) as staging:
-        items_NM, unknown = _write_vectors(inputs, staging, phases)
+    indexes = inputs.bundle.directory / INDEXES
+    with (
+        unfinished(indexes, _identity(inputs, settings) + LIBRARIES) as kept,
+        staged_index(inputs.bundle, build_id) as staging,
+    ):
+        items_NM, unknown = _write_vectors(inputs, kept, staging, phases)
         users_BM = _write_users(inputs, items_NM, staging)
         write_attributes(staging, read_attributes(inputs.catalogue, settings.attributes))
         inverted, effort = None, None
         if len(items_NM) >= settings.exact_below:
-            inverted = _cluster(inputs, items_NM, settings, phases)
+            inverted = _cluster(inputs, items_NM, settings, kept, phases)
             effort = _calibrate(inputs, inverted, items_NM, users_BM, settings, phases)
         with phases("seal"):
             index = inverted.faiss_index if inverted else _exact_index(items_NM)
@@ -135,21 +144,29 @@ def read_inputs(
     shaping = [
         record for record, user in zip(records, user_ids, strict=True) if user not in measured
     ]
-    return Inputs(bundle, catalogue, shaping or measuring, measuring)
+    digest = sha256(catalogue.path)
+    return Inputs(bundle, catalogue, digest, shaping or measuring, measuring)
 
 
 def _build_id(built_at: datetime, inputs: Inputs, settings: BuildSettings) -> str:
-    tables = (sha256(inputs.catalogue.path), inputs.shaping, inputs.measuring)
+    digits = _identity(inputs, settings)[:6]
+    return f"{built_at:%Y%m%dT%H%M%S}.{built_at.microsecond // 1000:03d}Z-{digits}"
+
+
+def _identity(inputs: Inputs, settings: BuildSettings) -> str:
+    tables = (inputs.catalogue_sha256, inputs.shaping, inputs.measuring)
     identity = repr((inputs.bundle.sha256, tables, settings))
-    digest = hashlib.sha256(identity.encode()).hexdigest()[:6]
-    return f"{built_at:%Y%m%dT%H%M%S}.{built_at.microsecond // 1000:03d}Z-{digest}"
+    return hashlib.sha256(identity.encode()).hexdigest()
 
 
-def _write_vectors(inputs: Inputs, staging: Path, phases: Phases) -> tuple[Floats, Counter[str]]:
+def _write_vectors(
+    inputs: Inputs, kept: Unfinished, staging: Path, phases: Phases
+) -> tuple[Floats, Counter[str]]:
     np.save(staging / "item_ids.npy", inputs.catalogue.ids_N)
     with phases("encode", "items", len(inputs.catalogue)) as progress:
-        path = staging / "item_vectors.npy"
-        return encode_items(inputs.bundle, inputs.catalogue, path, progress)
+        items_NM, unknown = encode_unfinished(inputs.bundle, inputs.catalogue, kept, progress)
+    (staging / VECTORS).hardlink_to(kept.vectors)
+    return items_NM, unknown
 
 
 def _write_users(inputs: Inputs, items_NM: Floats, staging: Path) -> Floats:
@@ -161,7 +178,7 @@ def _write_users(inputs: Inputs, items_NM: Floats, staging: Path) -> Floats:
 
 
 def _cluster(
-    inputs: Inputs, items_NM: Floats, settings: BuildSettings, phases: Phases
+    inputs: Inputs, items_NM: Floats, settings: BuildSettings, kept: Unfinished, phases: Phases
 ) -> InvertedFile:
     segments = inputs.bundle.segments
     users_BM = encode_users(inputs.bundle, inputs.shaping)
@@ -173,7 +190,9 @@ def _cluster(
     )
     whitening_M = whitening(queries_QM)
     with phases("k-means"):
-        centroids_CM = train_centroids(items_NM, whitening_M, settings.seed)
+        centroids_CM = kept.array(
+            "centroids", lambda: train_centroids(items_NM, whitening_M, settings.seed)
+        )
     with phases("fill", "items", 2 * len(items_NM)) as progress:
         return fill_cells(items_NM, whitening_M, centroids_CM, progress)
 
@@ -190,7 +209,7 @@ def _calibrate(
     default_1S = inputs.bundle.manifest.weights.as_array()[None]
     directions_GS = np.concatenate([weight_directions(len(segments.names)), default_1S])
     target = Target(settings.target_recall, settings.max_effort)
-    with phases("calibrate", "directions", len(directions_GS)) as progress:
+    with phases("calibrate", "items", len(items_NM)) as progress:
         return calibrate(inverted, items_NM, users_BM, directions_GS, segments, target, progress)
 
 

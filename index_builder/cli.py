@@ -76,7 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
         return DISK_FAILED
     except KeyboardInterrupt:
-        print("stopped; CURRENT is as before", file=sys.stderr)
+        print("stopped; CURRENT is as before; a build goes on where it was", file=sys.stderr)
         return STOPPED
     return 0
 

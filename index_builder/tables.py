@@ -6,7 +6,7 @@
   found in both `requests` and `users` is taken from `requests`, which is nearer to the query.
 
     catalogue = open_items(Path("log/items.parquet"), ["brand", "price"])
-    for rows_B, columns in catalogue.batches(): ...    # rows of the id-sorted catalogue
+    for rows_B, batch in catalogue.batches(): ...      # rows of the id-sorted catalogue
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ class Catalogue:
         values_N[self.rank_N] = column.values_N
         return AttributeColumn(column.attribute, values_N)
 
-    def batches(self) -> Iterator[tuple[NDArray[np.int64], Columns]]:
-        """Index rows [B] and feature columns of each batch, in the order of the file."""
+    def batches(self, after: int = 0) -> Iterator[tuple[NDArray[np.int64], pa.RecordBatch]]:
+        """Index rows [B] and the features of each batch after so many rows, in the file's order."""
         start = 0
         for batch in open_table(self.path).iter_batches(BATCH_ROWS, columns=list(self.features)):
-            columns = {name: _column(batch.column(name)) for name in self.features}
-            yield self.rank_N[start : start + batch.num_rows], columns
+            if start >= after:
+                yield self.rank_N[start : start + batch.num_rows], batch
             start += batch.num_rows
 
 
@@ -225,13 +225,3 @@ def _user_features(path: Path, names: list[str], user_ids: list[str]) -> dict[st
         rows = batch.filter(pc.is_in(batch.column("user_id").cast(pa.string()), wanted))
         known |= {str(row.pop("user_id")): row for row in rows.to_pylist()}
     return known
-
-
-def _column(array: pa.Array) -> Any:  # noqa: ANN401  (what an encoder of bundle.features accepts)
-    """Python values; a list of numbers stays one numpy array per row, far cheaper than a list."""
-    kind = array.type
-    if (
-        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    ) and pa.types.is_floating(kind.value_type):
-        return array.to_numpy(zero_copy_only=False)
-    return array.to_pylist()

@@ -10,6 +10,7 @@ from support.release import Release, make_release
 from bundle.files import STAGING_PREFIX, staged_directory
 from bundle.store import read_current, read_pair
 from index_builder.cli import main
+from index_builder.unfinished import PREFIX
 
 
 def staging(release: Release) -> list[Path]:
@@ -39,6 +40,7 @@ def test_a_build_killed_half_way_leaves_the_published_pair_and_no_half_index(tmp
     assert staging(release)
     assert main(arguments) == 0
     assert staging(release) == []
+    assert list((release.directory / "index").glob(f"{PREFIX}*")) == []
     assert read_current(release.releases).build_id in builds(release) - published
 
 
