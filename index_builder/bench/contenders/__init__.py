@@ -1,0 +1,1 @@
+"""One file a contender, each importing one library: a process loads only its own."""

@@ -1,0 +1,72 @@
+"""ScaNN by dot product: a tree, anisotropic 4-bit codes, exact reordering, as its guide says.
+
+How many times k are reordered is a variant; effort is leaves.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import scann
+
+from index_builder.bench.contenders.contender import Floats, Given, Rows, Variant
+
+LIBRARY = "scann"
+EFFORT = "leaves searched"
+ROOT = {"leaves": 2}
+VARIANTS = (
+    Variant("2√N leaves, reorder 1.5k", ROOT, {"reordered": 1.5}),
+    Variant("2√N leaves, reorder 3k", ROOT, {"reordered": 3}),
+    Variant("4√N leaves, reorder 1.5k", {"leaves": 4}, {"reordered": 1.5}),
+    Variant("4√N leaves, reorder 3k", {"leaves": 4}, {"reordered": 3}),
+    Variant("1√N leaves, reorder 3k", {"leaves": 1}, {"reordered": 3}),
+)
+SAMPLE = 250_000
+
+
+def leaves_of(count: int, times: float) -> int:
+    """A multiple of √N."""
+    return max(1, round(times * math.sqrt(count)))
+
+
+def build(given: Given, variant: Variant, directory: Path, threads: int) -> dict[str, float]:
+    """Train, add, and write a directory of files."""
+    items_NM = np.array(given.read_items())
+    leaves = leaves_of(len(items_NM), float(variant.build["leaves"]))
+    builder = scann.scann_ops_pybind.builder(items_NM, 100, "dot_product")
+    builder.set_n_training_threads(threads)
+    builder.tree(leaves, max(1, leaves // 20), training_sample_size=min(SAMPLE, len(items_NM)))
+    builder.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(300)
+    builder.build().serialize(str(directory), relative_path=True)
+    return {}
+
+
+class ScannTree:
+    """The tree."""
+
+    def __init__(self, searcher: scann.ScannSearcher, most: int, reordered: float) -> None:
+        self.searcher, self.most, self.reordered = searcher, most, reordered
+
+    def search(self, query_M: Floats, k: int, effort: int) -> Rows:
+        """The best of those whose codes look best."""
+        rows_K, _ = self.searcher.search(
+            query_M,
+            final_num_neighbors=k,
+            pre_reorder_num_neighbors=int(self.reordered * k),
+            leaves_to_search=effort,
+        )
+        return np.asarray(rows_K, np.int64)
+
+
+@cache
+def _read(directory: Path) -> scann.ScannSearcher:
+    return scann.scann_ops_pybind.load_searcher(str(directory))
+
+
+def open_index(given: Given, variant: Variant, directory: Path) -> ScannTree:
+    """Variants of one directory share it."""
+    leaves = leaves_of(given.count, float(variant.build["leaves"]))
+    return ScannTree(_read(directory), leaves, float(variant.search["reordered"]))

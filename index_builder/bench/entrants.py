@@ -1,0 +1,149 @@
+"""Who takes part: each contender built by a process of its own, then opened by another.
+
+Decisions
+- A build has all cores; a search has one thread. Two processes, since libraries read the number of
+  threads once, and since the memory of a build must not count as that of the index.
+- Files of an earlier run in the same work directory are used again, with the seconds noted then.
+- Memory is what the process grew by when it opened the files and searched them through.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bundle.files import write_atomically
+from index_builder.bench.contenders.contender import Given, Variant
+from index_builder.bench.worker import LeftOutError, Worker
+from index_builder.progress import Phases
+
+# The first one is what the others are compared with.
+CONTENDERS = (
+    "ours",
+    "exact",
+    "faiss_ivf",
+    "faiss_codes",
+    "faiss_hnsw",
+    "scann_tree",
+    "hnswlib_graph",
+    "usearch_graph",
+    "voyager_graph",
+    "fused_lists",
+)
+GRAPHS = ("faiss_hnsw", "hnswlib_graph", "usearch_graph", "voyager_graph")  # slow to build
+NOTE = "built.json"
+TOUCHING = 3  # queries that search everything
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a variant's files: seconds of the build and of its parts, bytes on disk and in memory."""
+
+    build_seconds: dict[str, float]
+    bytes: int
+    resident: int
+    private: int
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A contender, opened: its process, variants, largest effort and cost of each."""
+
+    name: str
+    library: str
+    effort: str
+    worker: Worker
+    variants: tuple[Variant, ...]
+    most: dict[str, int]
+    costs: dict[str, Cost]
+
+
+@dataclass(frozen=True)
+class Field:
+    """All entrants, and who was left out and why."""
+
+    entrants: list[Entrant]
+    left_out: dict[str, str]
+
+
+def admit(
+    names: Sequence[str],
+    given: Given,
+    work: Path,
+    every_variant: bool,
+    cores: set[int],
+    phases: Phases,
+    stack: ExitStack,
+) -> Field:
+    """Build and open all; their processes end with the stack."""
+    field = Field([], {})
+    for name in names:
+        try:
+            with phases(f"build {name}"):
+                built = _build(name, given, work / name, every_variant, cores)
+            field.entrants.append(_open(name, given, work / name, built, cores, stack))
+        except LeftOutError as error:
+            field.left_out[name] = str(error)
+    return field
+
+
+def chosen(variants: Sequence[Variant], every: bool) -> tuple[Variant, ...]:
+    """All, or those that share the files of the first one."""
+    return tuple(each for each in variants if every or each.files == variants[0].files)
+
+
+def _build(
+    name: str, given: Given, work: Path, every: bool, cores: set[int]
+) -> dict[str, tuple[Variant, dict[str, Any]]]:
+    """Variants that take part, and the note that each build left."""
+    built = {}
+    with Worker(name, cores, threads=len(cores)) as worker:
+        _, _, variants = worker.describe()
+        for variant in chosen(variants, every):
+            directory = work / variant.files
+            if not (directory / NOTE).exists():
+                shutil.rmtree(directory, ignore_errors=True)  # a build that was cut short
+                directory.mkdir(parents=True)
+                seconds = worker.build(given, variant, directory)
+                size = sum(file.stat().st_size for file in directory.iterdir())
+                note = {"build_seconds": seconds, "bytes": size}
+                write_atomically(directory / NOTE, json.dumps(note).encode())
+            built[variant.name] = variant, json.loads((directory / NOTE).read_bytes())
+    return built
+
+
+def _open(
+    name: str,
+    given: Given,
+    work: Path,
+    built: dict[str, tuple[Variant, dict[str, Any]]],
+    cores: set[int],
+    stack: ExitStack,
+) -> Entrant:
+    worker = stack.enter_context(Worker(name, cores, threads=1))
+    library, effort, _ = worker.describe()
+    most: dict[str, int] = {}
+    costs: dict[str, Cost] = {}
+    grown: dict[str, dict[str, int]] = {}
+    for variant, note in built.values():
+        before = worker.memory()
+        most[variant.name] = worker.open_index(given, variant, work / variant.files)
+        if variant.files not in grown:
+            _touch(worker, given, variant, most[variant.name])
+            after = worker.memory()
+            grown[variant.files] = {each: after[each] - before[each] for each in after}
+        costs[variant.name] = Cost(**(note | grown[variant.files]))
+    variants = tuple(variant for variant, _ in built.values())
+    return Entrant(name, library, effort, worker, variants, most, costs)
+
+
+def _touch(worker: Worker, given: Given, variant: Variant, most: int) -> None:
+    queries_QM = given.shaping_UM[:TOUCHING]
+    worker.search(variant.name, queries_QM, 10, np.full(len(queries_QM), most))

@@ -1,0 +1,206 @@
+"""docs/results/bench.md, written from the figures beside it and from nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from index_builder.bench.goals import LENGTHS, TARGETS, best, goals
+
+Document = Mapping[str, Any]
+INTRO = """# The search beside its rivals
+
+What `make bench` (a million items) and `make bench-full` (four) measured, written by `python -m
+index_builder.bench page` from the figures in [{folder}/]({folder}). How: `index_builder/bench/`.
+
+- All contenders search the same vectors for the same queries: users under each of the 15 weightings
+  of a grid. Their effort is the least that reaches the recall in the **worst** of these weightings,
+  judged by score, so that ties are fair.
+- All are asked by inner product, one query at a time, on one thread, each in a process of its own,
+  all pinned to one core. Rounds ask every contender in turn; times are medians over rounds of the
+  median over queries, and a ratio is the median over rounds of the ratio within a round.
+- Builds are each library's recommended ones and others tried (`VARIANTS` of each file in
+  `index_builder/bench/contenders/`); the fastest that reaches the recall is shown.
+- `trained` vectors are those of a model trained on a simulated log, enlarged; `heavy` ones are
+  synthetic, of heavy tails: `index_builder/bench/vectors.py`.
+"""
+
+
+def page(folder: Path) -> str:
+    """The page over all runs that left figures in the folder."""
+    paths = sorted(folder.glob("search-*.json"), key=lambda path: int(path.stem.split("-")[1]))
+    parts = [INTRO.format(folder=folder.name)]
+    parts += ["\n".join(_run(json.loads(path.read_text()), path, folder)) for path in paths]
+    if (folder / "growth.json").exists():
+        document = json.loads((folder / "growth.json").read_text())
+        parts.append("\n".join(_growth(document, folder)))
+    if len(parts) == 1:
+        parts.append("No run has left figures yet.")
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _run(document: Document, path: Path, folder: Path) -> Iterator[str]:
+    yield f"## {document['setting']['items']:,} items\n"
+    yield from _origin(document, path, folder)
+    yield "| goal | bound | reached | |\n|---|---|---|---|"
+    for goal in goals(document):
+        verdict = "met" if goal.met else "**missed**"
+        yield f"| {goal.name} | {goal.bound} | {_short(goal.value)} | {verdict} |"
+    for vectors in document["sets"]:
+        yield from _set(vectors, path, folder)
+    if "layouts" in document:
+        yield from _layouts(document["layouts"])
+
+
+def _origin(document: Document, path: Path, folder: Path) -> Iterator[str]:
+    machine = document["machine"]
+    yield (
+        f"`{document['command']}`, commit {document['commit']}, {document['date']}; "
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+        f"{machine['system']}, {' '.join(machine['flags'])}; load {machine['load']} when it began. "
+        f"All figures: [{path.name}]({folder.name}/{path.name}).\n"
+    )
+    if machine["load"] > 0.5:
+        yield "Other programs ran beside it: read ratios, not milliseconds.\n"
+
+
+def _set(vectors: Document, path: Path, folder: Path) -> Iterator[str]:
+    picture = f"{folder.name}/{path.stem}-{vectors['name']}.png"
+    yield f"\n### {vectors['name'].capitalize()} vectors, {vectors['items']:,}\n"
+    yield f"{vectors['note']}\n\n![recall over time]({picture})\n"
+    for k in LENGTHS:
+        yield from _table(vectors, k)
+    yield from _costs(vectors)
+    yield from _left_out(vectors)
+    yield from _promise(vectors)
+
+
+def _table(vectors: Document, k: int) -> Iterator[str]:
+    heads = [f"| recall ≥ {target} | effort | ms | over ours" for target in TARGETS]
+    yield f"k = {k}\n\n| contender {' '.join(heads)} |"
+    yield "|---" + "|---|---:|---:|---:" * len(TARGETS) + "|"
+    for name in dict.fromkeys(row["contender"] for row in vectors["contenders"]):
+        yield f"| {name} {' '.join(_cells(vectors, name, k, target) for target in TARGETS)} |"
+    yield from _by_map(vectors, k)
+    yield ""
+
+
+def _cells(vectors: Document, name: str, k: int, target: float) -> str:
+    point, ours = best(vectors, name, k, target), best(vectors, "ours", k, target)
+    if point is None or ours is None:
+        return "| | | |"
+    if not point["reached"]:
+        found = f"never, {point['worst']:.3f} with {point['variant']}"
+        return f"| {found} | {point['effort']} | {point['ms']:.2f} | "
+    ratio = point["over_first"] / ours["over_first"]
+    return f"| {point['variant']} | {point['effort']} | {point['ms']:.3f} | {ratio:.2f}"
+
+
+def _by_map(vectors: Document, k: int) -> Iterator[str]:
+    """Ours as it is served: each weighting at the effort of its map."""
+    for row in vectors["contenders"]:
+        for point in row["points"] if row["variant"] == "effort map" else ():
+            if point["k"] == k:
+                ratio, found = point["over_first"], f"effort map, finds {point['worst']:.3f}"
+                yield (
+                    f"| ours, as served | {found} | ≤ {point['effort']} | {point['ms']:.3f} "
+                    f"| {ratio:.2f} | | | | |"
+                )
+
+
+def _costs(vectors: Document) -> Iterator[str]:
+    yield "| contender | library | variant | bytes a vector | resident | private | build, s |"
+    yield "|---|---|---|---:|---:|---:|---:|"
+    for row in vectors["contenders"]:
+        if row["variant"] != "effort map":
+            each = [row[name] / vectors["items"] for name in ("bytes", "resident", "private")]
+            yield (
+                f"| {row['contender']} | {row['library']} | {row['variant']} "
+                f"| {' | '.join(f'{value:.0f}' for value in each)} "
+                f"| {_build(row['build_seconds'])} |"
+            )
+    yield (
+        "\nBytes a vector: of the files; and what the process grew by once it had searched them "
+        "through, mapped pages counted in `resident`, not in `private`. Builds had all cores.\n"
+    )
+
+
+def _build(seconds: Mapping[str, float]) -> str:
+    parts = [f"{name} {value:.1f}" for name, value in seconds.items() if name != "all"]
+    return f"{seconds['all']:.1f}" + (f" ({', '.join(parts)})" if parts else "")
+
+
+def _left_out(vectors: Document) -> Iterator[str]:
+    for name, reason in vectors["left_out"].items():
+        yield f"Left out: {name}, {reason}.\n"
+
+
+def _promise(vectors: Document) -> Iterator[str]:
+    if not vectors.get("promise"):
+        return
+    yield "The effort map's promise, held by users it never saw; recall, least, mean, spread:\n"
+    yield "| k | promised | on the grid | off the grid | worst there, for weights |"
+    yield "|---|---|---|---|---|"
+    for row in vectors["promise"]:
+        on, off = (
+            " · ".join(f"{row[where][each]:.4f}" for each in ("worst", "mean", "spread"))
+            for where in ("on_grid", "off_grid")
+        )
+        weights = " : ".join(f"{value:.3g}" for value in row["worst_weights"])
+        yield f"| {row['k']} | {row['target']:g} | {on} | {off} | {weights} |"
+    count = vectors["promise"][0]["off_grid"]["weights"]
+    yield f"\nOff the grid: {count} weightings, with zeros, and all orders of 100 : 1 : 0.01.\n"
+
+
+def _layouts(layouts: Document) -> Iterator[str]:
+    yield f"\n### Ways to serve several objectives, {layouts['items']:,} items\n"
+    yield "| layout | dims | searches | bytes | ms, same cells | ratio | ms, same recall | ratio |"
+    yield "|---|---:|---:|---:|---:|---:|---:|---:|"
+    for row in layouts["rows"]:
+        yield (
+            f"| {row['name']} | {row['item_dims']} | {row['searches']} | {row['bytes_ratio']:.2f} "
+            f"| {row['milliseconds']:.3f} | {row['time_ratio']:.3f} "
+            f"| {row['milliseconds_at_recall']:.3f} | {row['time_ratio_at_recall']:.3f} |"
+        )
+    yield "\nRatios are to MOPPR, one unweighted vector; CSMF's scaling is in its time.\n"
+
+
+def _growth(document: Document, folder: Path) -> Iterator[str]:
+    yield "## Growth\n"
+    yield from _origin(document, folder / "growth.json", folder)
+    yield f"{document['note']} Default weights, k = 500, recall 0.95.\n"
+    yield f"![cost over items]({folder.name}/growth.png)\n"
+    yield "| items | cells | visited | ms | MB | resident MB | k-means s | fill s | effort map s |"
+    yield "|---:" * 9 + "|"
+    for row in document["sizes"]:
+        yield (
+            f"| {row['items']:,} | {row['cells']:.0f} | {row['visited']:.0f} | {row['ms']:.3f} "
+            f"| {row['bytes'] / 1e6:,.1f} | {row['resident'] / 1e6:,.1f} | {row['k-means']:.1f} "
+            f"| {row['fill']:.1f} | {row['effort map']:.1f} |"
+        )
+    yield "\n| cost | grows as | at the size held out: predicted | found |\n|---|---|---:|---:|"
+    found = {each["cost"]: each for each in document["check"]}
+    for cost, fitted in document["fits"].items():
+        predicted = [
+            _short(found[cost][each]) if cost in found else "" for each in ("predicted", "found")
+        ]
+        yield f"| {cost} | N^{fitted['exponent']:.2f} | {predicted[0]} | {predicted[1]} |"
+    yield from _predictions(document)
+
+
+def _predictions(document: Document) -> Iterator[str]:
+    yield "\nPredicted, never run: the same inverted file of fp16 codes, on one machine however"
+    yield "large, or divided at random among machines of 64 GiB, a quarter of it left free:\n"
+    yield "| items | GiB | ms | build, h | machines | ms of a part | build of a part, h |"
+    yield "|---:" * 7 + "|"
+    for row in document["predictions"]:
+        yield (
+            f"| {row['items']:,} | {row['gib']:,.0f} | {row['ms']:.1f} | {row['build_hours']:,.1f} "
+            f"| {row['machines']} | {row['part_ms']:.1f} | {row['part_build_hours']:,.1f} |"
+        )
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

@@ -1,0 +1,69 @@
+"""Pictures: recall over time, a panel a list length; cost over the number of items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+COLOURS = ("#c0392b", "#7f8c8d", "#2e86c1", "#1b4f72", "#76448a", "#1e8449", "#b9770e", "#ca6f1e")
+MARKERS = "o.sv^<>dxP"
+
+
+def plot_curves(document: Mapping[str, Any], out: Path) -> None:
+    """Recall in the worst direction over the milliseconds of a query; the best build of each."""
+    lengths = sorted({point["k"] for row in document["contenders"] for point in row["points"]})
+    figure = Figure(figsize=(5 * len(lengths), 5), layout="constrained")
+    panels = figure.subplots(1, len(lengths), squeeze=False)[0]
+    names = list(dict.fromkeys(row["contender"] for row in document["contenders"]))
+    for k, axes in zip(lengths, panels, strict=True):
+        for place, name in enumerate(names):
+            curve = pareto(document, name, k)
+            style = {
+                "color": COLOURS[place % len(COLOURS)],
+                "marker": MARKERS[place % len(MARKERS)],
+            }
+            axes.plot([ms for ms, _ in curve], [recall for _, recall in curve], label=name, **style)
+        axes.set(title=f"k = {k}", xscale="log", xlabel="ms of a query", ylim=(0.5, 1.005))
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("recall, worst weights")
+    panels[0].legend(fontsize="small")
+    figure.suptitle(f"{document['name']} vectors: up and left is better")
+    figure.savefig(out, dpi=110)
+
+
+def pareto(document: Mapping[str, Any], name: str, k: int) -> list[tuple[float, float]]:
+    """A contender's points that no other of its own beats in both: (ms, recall), by time."""
+    points = sorted(
+        (point["ms"], point["worst"])
+        for row in document["contenders"]
+        if row["contender"] == name
+        for point in row["points"]
+        if point["k"] == k
+    )
+    curve: list[tuple[float, float]] = []
+    for ms, recall in points:
+        if not curve or recall > curve[-1][1]:
+            curve.append((ms, recall))
+    return curve
+
+
+def plot_growth(document: Mapping[str, Any], out: Path) -> None:
+    """Measured costs and their fits over the number of items, on log scales."""
+    figure = Figure(figsize=(15, 5), layout="constrained")
+    parts = (("ms",), ("bytes", "resident"), ("k-means", "fill", "effort map"))
+    labels = ("ms of a query", "bytes", "seconds of a build")
+    for axes, costs, label in zip(figure.subplots(1, 3), parts, labels, strict=True):
+        for place, cost in enumerate(costs):
+            items = [row["items"] for row in document["sizes"]]
+            fitted = document["fits"][cost]
+            line = [fitted["coefficient"] * each ** fitted["exponent"] for each in items]
+            axes.plot(items, [row[cost] for row in document["sizes"]], "o", color=COLOURS[place])
+            name = f"{cost}: N^{fitted['exponent']:.2f}"
+            axes.plot(items, line, color=COLOURS[place], label=name)
+        axes.set(xscale="log", yscale="log", xlabel="items", ylabel=label)
+        axes.legend()
+        axes.grid(alpha=0.3)
+    figure.savefig(out, dpi=110)
