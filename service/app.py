@@ -35,6 +35,7 @@ from service.api.errors import install_handlers
 from service.api.gate import Gate
 from service.api.middleware import CloseWhenDraining, LimitBody, MeasureRetrieval
 from service.api.request_id import IdentifyRequest
+from service.api.short import ShortWay
 from service.features.store import FeatureStore
 from service.load.admission import Admission
 from service.load.compute import Compute
@@ -85,6 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version="1",
         lifespan=_lifespan(settings, telemetry, drain, admission, effort, traces),
     )
+    app.add_middleware(ShortWay, routes=(retrieve.SHORT, batch.SHORT, score.SHORT))
     app.add_middleware(LimitBody, max_bytes=settings.max_body_bytes, most=settings.max_in_flight)
     app.add_middleware(Gate, admission=admission, default_ms=settings.deadline_ms)
     if traces:

@@ -31,6 +31,7 @@ from service.api.answer import (
 )
 from service.api.limits import check_list, check_users
 from service.api.schemas import BatchRequest, BatchResponse
+from service.api.short import ShortRoute
 from service.features.store import LookedUp
 from service.parts import Parts, parts_of
 from service.retrieval.retriever import Retrieved, retrieve_all
@@ -58,6 +59,9 @@ async def retrieve_batch(
         return _answer(body, snapshot, weights, looked_up, queued, parts)
 
     return sent(await parts.compute.at_length(answer))
+
+
+SHORT = ShortRoute("/retrieve/batch", BatchRequest, retrieve_batch)
 
 
 def _answer(

@@ -111,7 +111,7 @@ def install_handlers(app: FastAPI) -> None:
             return error.__cause__.response()
         if isinstance(error, HTTPException):
             return _refused(request, error)
-        return _refusal(error).response()
+        return refused(error)
 
     async def handle_fault(request: Request, error: Exception) -> Response:
         response = await handle(request, error)  # sent outside of all middleware
@@ -137,6 +137,11 @@ OWN_ERRORS = (
     StoreUnavailableError,
     OverloadedError,
 )
+
+
+def refused(error: Exception) -> Response:
+    """The answer to an error of our own; to any other one, that of a fault."""
+    return _refusal(error).response()
 
 
 def _refusal(error: Exception) -> ApiError:  # noqa: PLR0911 - one return per kind of error

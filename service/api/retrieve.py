@@ -25,6 +25,7 @@ from service.api.answer import (
 from service.api.explain import explain
 from service.api.limits import check_list, check_user
 from service.api.schemas import RetrieveRequest, RetrieveResponse
+from service.api.short import ShortRoute
 from service.features.store import LookedUp
 from service.parts import Parts, parts_of
 from service.retrieval.retriever import retrieve
@@ -53,6 +54,9 @@ async def retrieve_items(
 
     brief = snapshot.index.brief(body.k) and not body.filter
     return sent(await (parts.compute.briefly if brief else parts.compute.at_length)(answer))
+
+
+SHORT = ShortRoute("/retrieve", RetrieveRequest, retrieve_items)
 
 
 def _answer(

@@ -19,6 +19,7 @@ from service.api.answer import (
 )
 from service.api.limits import check_ids, check_user
 from service.api.schemas import ScoreRequest, ScoreResponse
+from service.api.short import ShortRoute
 from service.features.store import LookedUp
 from service.parts import Parts, parts_of
 from service.retrieval.scorer import Candidates, score
@@ -44,6 +45,9 @@ async def score_items(
         return _answer(body, snapshot, weights, looked_up, queued, parts)
 
     return sent(await parts.compute.briefly(answer))
+
+
+SHORT = ShortRoute("/score", ScoreRequest, score_items)
 
 
 def _answer(
