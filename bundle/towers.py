@@ -1,6 +1,7 @@
 """ONNX towers, held against the feature schema and the segments before the first call.
 
-One thread per session: the callers run one query per core, and more threads only fight.
+One thread per session: the callers run one query per core, and more threads only fight. Large
+tables are mapped, not read: see onnx_file.py.
 onnxruntime reports usage over HTTPS unless told not to before it loads; here it is told not to.
 """
 
@@ -19,9 +20,11 @@ from numpy.typing import NDArray
 
 from bundle import errors
 from bundle.features import Feature, FeatureSchema, TensorSpec
+from bundle.onnx_file import read_model
 from bundle.store import Bundle
 
 OUTPUT = "embedding"
+TABLES_FOLDER = "session.model_external_initializers_file_folder_path"
 ONNX_DTYPES = {"tensor(int64)": "int64", "tensor(float)": "float32"}
 
 
@@ -37,9 +40,10 @@ class Tower:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session = ort.InferenceSession(
-                path.read_bytes(), options, providers=["CPUExecutionProvider"]
-            )
+            model, in_the_file = read_model(path)
+            if in_the_file:
+                options.add_session_config_entry(TABLES_FOLDER, str(path.parent.resolve()))
+            self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # noqa: BLE001  (onnxruntime raises a class per status)
             raise errors.InvalidModelError(
                 path.name, "", expected="an ONNX model", found=str(error).splitlines()[0][:200]
