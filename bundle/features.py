@@ -20,7 +20,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -28,8 +27,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from bundle.columns import Coded, Column, is_numbers
-
-Vocabulary = Mapping[str, int]
+from bundle.vocabulary import Entries, Vocabulary, are_distinct, look_up
 
 CLIP = 10.0  # standard deviations: one absurd number must not make an infinite vector
 LARGEST = 1e6  # of a vector's numbers, for the same reason
@@ -86,7 +84,7 @@ class Categorical(_Feature):
             value if type(value) is str else category_key(value, self.name, row)
             for row, value in enumerate(values)
         ]
-        rows_V = np.fromiter(map(vocabulary.get, keys, repeat(0)), np.int64, len(keys))
+        rows_V = vocabulary.rows(keys)
         unknown_V = (rows_V == 0) & np.fromiter(map(bool, keys), bool, len(keys))
         return rows_V[places_B], int(np.count_nonzero(unknown_V[places_B]))
 
@@ -105,18 +103,18 @@ class CategorySequence(_Feature):
 
     def encode(self, column: Column, vocabulary: Vocabulary) -> tuple[NDArray[np.int64], int]:
         """[B, L] rows of the vocabulary padded with 0 at the end, and the number of unknowns."""
+        keys = [self._recent(values, row) for row, values in enumerate(column)]
+        ends_B = np.cumsum([len(recent) for recent in keys])
+        rows = vocabulary.rows([key for recent in keys for key in recent])
         rows_BL = np.zeros((len(column), self.max_length), np.int64)
-        unknown = 0
-        for row, values in enumerate(column):
-            recent = self._checked(values, row)[-self.max_length :]
-            known = [
-                index
-                for value in recent
-                if (index := vocabulary.get(category_key(value, self.name, row), 0))
-            ]
+        for row, recent_rows in enumerate(np.split(rows, ends_B[:-1])):
+            known = recent_rows[recent_rows > 0]
             rows_BL[row, : len(known)] = known
-            unknown += len(recent) - len(known)
-        return rows_BL, unknown
+        return rows_BL, int(np.count_nonzero(rows == 0))
+
+    def _recent(self, values: object, row: int) -> list[str]:
+        recent = self._checked(values, row)[-self.max_length :]
+        return [category_key(value, self.name, row) for value in recent]
 
     def _checked(self, values: object, row: int) -> Sequence[object]:
         if values is None:
@@ -203,7 +201,7 @@ class FeatureSchema(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, cache_strings="none")
     format: Literal["csmf-features"] = "csmf-features"
     format_version: Literal[1] = 1
-    vocabularies: dict[str, list[str]] = Field(description="row i+1 of the table is entry i")
+    vocabularies: dict[str, Entries] = Field(description="row i+1 of the table is entry i")
     user: list[Feature] = Field(min_length=1)
     item: list[Feature] = Field(min_length=1)
 
@@ -218,7 +216,7 @@ class FeatureSchema(BaseModel):
                 if wanted is not None and wanted not in self.vocabularies:
                     raise ValueError(f"feature {feature.name!r}: no vocabulary {wanted!r}")
         for name, entries in self.vocabularies.items():
-            if "" in entries or len(set(entries)) != len(entries):
+            if not are_distinct(entries):
                 raise ValueError(f"vocabulary {name!r}: entries must be non-empty and differ")
         return self
 
@@ -228,8 +226,7 @@ class FeatureSchema(BaseModel):
         Made when first asked for: a server never needs the vocabularies of items alone.
         """
         if vocabulary not in self._rows:
-            entries = self.vocabularies[vocabulary]
-            self._rows[vocabulary] = {entry: row for row, entry in enumerate(entries, start=1)}
+            self._rows[vocabulary] = look_up(self.vocabularies[vocabulary])
         return self._rows[vocabulary]
 
     @cached_property
