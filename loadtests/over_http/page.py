@@ -1,6 +1,6 @@
 """docs/results/http.md, written from the figures beside it; a test holds the two together.
 
-write_page(Path("docs/results/http.json"))
+python -m loadtests.over_http.page
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ ROWS = {
     "inprocess_p50_ms": "in one process, p50, ms",
     "p50_ms": "over HTTP, one at a time, p50, ms",
     "p50_ratio": "… of the one in one process",
+    "p10_ratio": "… the same of p10: what nobody interrupted",
     "p50_cpu_ratio": "… the same in processor time, client included",
     "inprocess_per_s": "in one process, a second",
     "per_s": "over HTTP, eight at a time, client on the same core, a second",

@@ -29,6 +29,7 @@ from service.api.errors import ApiError
 
 HEAD_BYTES = 65_536  # checked after each read, so one read more is possible
 READ_S = 10.0  # for a head, and for a body
+WHOLE = "csmf.whole"  # in a scope: bytes of a body that is there
 UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
 
 
@@ -82,8 +83,9 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is there."""
+        """The request is there; if all came at once, its body is before the app looks for it."""
         self._in_body = False
+        self.scope[WHOLE] = len(self.cycle.body)  # type: ignore[literal-required]  # ours
         super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:

@@ -4,6 +4,7 @@ timed, and a worker that leaves closes each connection it has answered on.
 Decisions
 - Of bodies that came in part a worker waits for so many at once; then the oldest gives way to the
   newest. So whoever sends slowly fills no memory and keeps nobody out.
+- A body that came at once with its head, as nearly all do, needs neither count nor clock.
 - Plain ASGI callables: Starlette's middleware base class would cost more than the tower.
 """
 
@@ -35,7 +36,7 @@ class LimitBody:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; reading a bad body raises a 413 or 408 where it is read."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope.get(head.WHOLE, self._max + 1) <= self._max:
             await self._app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "0")
