@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +28,7 @@ from bundle import errors
 from bundle.manifest import FileEntry
 
 Model = TypeVar("Model", bound=BaseModel)
+Digest = Callable[[Path], str]  # a file's sha256
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 STAGING_PREFIX = ".staging-"
 FORMAT = {"format", "format_version"}
@@ -146,9 +147,11 @@ def verify_files(
     files: Sequence[FileEntry],
     required: Sequence[str],
     beside: frozenset[str] = frozenset(),
+    digest_of: Digest | None = None,
 ) -> None:
     """Hold a directory against its manifest: every listed file, and no other but those `beside`.
 
+    `digest_of` is for who remembers hashes of files that have not changed since.
     Raises UnsafePathError, MissingFieldError, UnlistedFileError, MissingFileError,
     TruncatedFileError, ExtraBytesError or HashMismatchError.
     """
@@ -169,7 +172,7 @@ def verify_files(
                 path.name, "", expected=f"only files listed in {manifest}", found="this one"
             )
     for entry in files:
-        _verify_file(directory / entry.path, entry)
+        _verify_file(directory / entry.path, entry, digest_of or sha256)
 
 
 def load_array(
@@ -198,7 +201,7 @@ def load_array(
     return array
 
 
-def _verify_file(path: Path, entry: FileEntry) -> None:
+def _verify_file(path: Path, entry: FileEntry, digest: Digest) -> None:
     require_regular(path)
     size = path.stat().st_size
     expected, found = f"{entry.bytes} bytes", f"{size} bytes"
@@ -206,9 +209,9 @@ def _verify_file(path: Path, entry: FileEntry) -> None:
         raise errors.TruncatedFileError(entry.path, "", expected=expected, found=found)
     if size > entry.bytes:
         raise errors.ExtraBytesError(entry.path, "", expected=expected, found=found)
-    if (digest := sha256(path)) != entry.sha256:
+    if (hashed := digest(path)) != entry.sha256:
         raise errors.HashMismatchError(
-            entry.path, "", expected=f"sha256 {entry.sha256}", found=digest
+            entry.path, "", expected=f"sha256 {entry.sha256}", found=hashed
         )
 
 

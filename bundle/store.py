@@ -25,6 +25,7 @@ from bundle import errors
 from bundle.attributes import AttributeColumn, attribute_files, read_attributes
 from bundle.features import FeatureSchema
 from bundle.files import (
+    Digest,
     describe_files,
     load_array,
     read_json,
@@ -137,7 +138,7 @@ def seal_index(directory: Path, manifest: IndexManifest) -> None:
     write_atomically(directory / INDEX_MANIFEST, to_json(manifest))
 
 
-def read_bundle(directory: Path, run_id: str = "") -> Bundle:
+def read_bundle(directory: Path, run_id: str = "", digest_of: Digest | None = None) -> Bundle:
     """Read and verify a bundle: every file, length and hash. Raises a BundleError.
 
     Its id must be `run_id`, or else the name of the directory.
@@ -146,12 +147,14 @@ def read_bundle(directory: Path, run_id: str = "") -> Bundle:
         manifest, digest = read_json(directory / BUNDLE_MANIFEST, BundleManifest)
         check_name(BUNDLE_MANIFEST, "run_id", run_id or directory.resolve().name, manifest.run_id)
         beside = frozenset({INDEXES, DELTAS})
-        verify_files(directory, BUNDLE_MANIFEST, manifest.files, BUNDLE_FILES, beside)
+        verify_files(directory, BUNDLE_MANIFEST, manifest.files, BUNDLE_FILES, beside, digest_of)
         schema, _ = read_json(directory / "features.json", FeatureSchema)
         return Bundle(directory, manifest, schema, digest)
 
 
-def read_index(directory: Path, bundle: Bundle, build_id: str = "") -> Index:
+def read_index(
+    directory: Path, bundle: Bundle, build_id: str = "", digest_of: Digest | None = None
+) -> Index:
     """Read and verify an index against its bundle. Raises a BundleError.
 
     Its id must be `build_id`, or else the name of the directory.
@@ -162,7 +165,7 @@ def read_index(directory: Path, bundle: Bundle, build_id: str = "") -> Index:
         check_name(
             INDEX_MANIFEST, "build_id", build_id or directory.resolve().name, manifest.build_id
         )
-        verify_files(directory, INDEX_MANIFEST, manifest.files, INDEX_FILES)
+        verify_files(directory, INDEX_MANIFEST, manifest.files, INDEX_FILES, digest_of=digest_of)
         count, dim = manifest.items, manifest.dim
         item_ids_N = load_array(directory / "item_ids.npy", "S", (count,))
         check_sorted(item_ids_N, "item_ids.npy")
@@ -201,9 +204,11 @@ def read_current(releases: Path) -> Current:
         return read_json(releases / CURRENT, Current)[0]
 
 
-def read_pair(releases: Path, current: Current) -> tuple[Bundle, Index]:
+def read_pair(
+    releases: Path, current: Current, digest_of: Digest | None = None
+) -> tuple[Bundle, Index]:
     """Read and verify the pair that CURRENT names, down to the hashes it names."""
-    bundle, index = _read_named(releases, current.run_id, current.build_id)
+    bundle, index = _read_named(releases, current.run_id, current.build_id, digest_of)
     with errors.reading(releases):
         for field, expected, found in (
             ("bundle_sha256", current.bundle_sha256, bundle.sha256),
@@ -214,9 +219,17 @@ def read_pair(releases: Path, current: Current) -> tuple[Bundle, Index]:
     return bundle, index
 
 
-def _read_named(releases: Path, run_id: str, build_id: str) -> tuple[Bundle, Index]:
-    bundle = read_bundle(releases / run_id, run_id)
-    return bundle, read_index(bundle.directory / INDEXES / build_id, bundle, build_id)
+def pair_folders(releases: Path, run_id: str, build_id: str) -> tuple[Path, Path]:
+    """Where a bundle and an index of it lie."""
+    return releases / run_id, releases / run_id / INDEXES / build_id
+
+
+def _read_named(
+    releases: Path, run_id: str, build_id: str, digest_of: Digest | None = None
+) -> tuple[Bundle, Index]:
+    of_bundle, of_index = pair_folders(releases, run_id, build_id)
+    bundle = read_bundle(of_bundle, run_id, digest_of)
+    return bundle, read_index(of_index, bundle, build_id, digest_of)
 
 
 def check_name(manifest: str, field: str, name: str, found: str) -> None:

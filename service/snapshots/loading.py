@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bundle import errors
-from bundle.files import read_json
+from bundle.files import Digest, read_json
 from bundle.manifest import BundleManifest, Current, IndexManifest
 from bundle.store import BUNDLE_MANIFEST, INDEX_MANIFEST, INDEXES, read_current
 from service.snapshots.bounds import Ids, SizeBounds
@@ -25,12 +25,13 @@ def load_snapshot(
     current: Current | None = None,
     bounds: SizeBounds = NO_BOUNDS,
     served_ids_N: Ids | None = None,
+    digest_of: Digest | None = None,
 ) -> Snapshot:
     """Open a pair, by default the published one, and let it answer its golden queries.
 
     Raises BundleError, SizeError, GoldenCheckError, or RuntimeError from FAISS.
     """
-    snapshot = open_snapshot(releases, current or read_current(releases))
+    snapshot = open_snapshot(releases, current or read_current(releases), digest_of)
     bounds.check(snapshot.name, snapshot.index.ids_N, served_ids_N)
     check_golden(snapshot)
     return snapshot

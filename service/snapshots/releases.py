@@ -10,6 +10,7 @@ Decisions
   last: without that, one crash during a bad release would end the whole service.
 - A pinned pair is served whatever CURRENT says, and whatever was served before.
 - A pair during whose load a worker died is left alone for a while by all who have another to serve.
+- Files are hashed once on a machine, not by each worker: see receipts.py.
 - CURRENT is polled: a read per second of a small file works on every file system.
 """
 
@@ -23,12 +24,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from bundle.manifest import Current
-from bundle.store import read_current
+from bundle.store import pair_folders, read_current
 from service.snapshots.bounds import Ids, SizeBounds
 from service.snapshots.fresh import FreshCatalogue
 from service.snapshots.last_known import ids_of, read_last_known, write_last_known
 from service.snapshots.loading import NO_BOUNDS, load_snapshot, pinned
 from service.snapshots.memory import give_back_memory
+from service.snapshots.receipts import kept_receipts
 from service.snapshots.refusal import Reason, reason_of
 from service.snapshots.snapshot import Snapshot
 from service.snapshots.turn import leave_turn, my_turn
@@ -69,6 +71,7 @@ class SnapshotHolder:
         self._fresh = FreshCatalogue(replace(bounds, max_shrink=1.0) if pin else bounds)
         self._failed: tuple[Current | str, float] = ("", 0.0)  # what was refused last, and when
         self._begin()
+        give_back_memory()
 
     def start(self) -> None:
         """Follow CURRENT."""
@@ -94,7 +97,7 @@ class SnapshotHolder:
             what = wanted
             if not self._due(what):
                 return
-            self._serve(self._load(wanted, self.snapshot.index.ids_N))
+            self._serve(self._load(wanted, self.snapshot.index.ids_N, self._bounds))
             spent = time.monotonic() - began
             log.info("now serving %s, loaded in %.1f s", self.snapshot.name, spent)
         except Exception as error:  # noqa: BLE001  (whatever it is, the old pair keeps serving)
@@ -116,15 +119,14 @@ class SnapshotHolder:
         try:
             what = wanted = self._wanted()
             if known is None or known == wanted:
-                self._serve(self._load(wanted, None, whatever_happened=True))
+                self._serve(self._load(wanted, None, self._bounds, whatever_happened=True))
             else:
-                self._serve(self._load(wanted, ids_of(self._releases, known)))
+                self._serve(self._load(wanted, ids_of(self._releases, known), self._bounds))
         except Exception as error:
             if known is None:
                 raise
             try:
-                with my_turn(self._state_dir, known, whatever_happened=True):
-                    self._serve(load_snapshot(self._releases, known))
+                self._serve(self._load(known, None, NO_BOUNDS, whatever_happened=True))
             except Exception:  # noqa: BLE001  (the published pair is the one to mend)
                 raise error from None
             self._refuse(what, error)
@@ -133,10 +135,20 @@ class SnapshotHolder:
         return self._pinned or read_current(self._releases)
 
     def _load(
-        self, wanted: Current, served_ids_N: Ids | None, *, whatever_happened: bool = False
+        self,
+        wanted: Current,
+        served_ids_N: Ids | None,
+        bounds: SizeBounds,
+        *,
+        whatever_happened: bool = False,
     ) -> Snapshot:
-        with my_turn(self._state_dir, wanted, whatever_happened=whatever_happened):
-            return load_snapshot(self._releases, wanted, self._bounds, served_ids_N)
+        with (
+            my_turn(self._state_dir, wanted, whatever_happened=whatever_happened),
+            kept_receipts(self._state_dir) as receipts,
+        ):
+            if not hasattr(self, "snapshot"):  # nobody is served yet: the cores are free
+                receipts.hash_all(pair_folders(self._releases, wanted.run_id, wanted.build_id))
+            return load_snapshot(self._releases, wanted, bounds, served_ids_N, receipts.digest)
 
     def _serve(self, snapshot: Snapshot) -> None:
         snapshot = self._fresh.newest(snapshot)

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bundle.features import CategorySequence, FeatureSchema
+from bundle.files import Digest
 from bundle.manifest import Current, GoldenSet
 from bundle.segments import Segments
 from bundle.store import Bundle, Index, read_pair
@@ -78,9 +79,9 @@ class Snapshot:
         return tuple(feature.name for feature in features if isinstance(feature, CategorySequence))
 
 
-def open_snapshot(releases: Path, current: Current) -> Snapshot:
+def open_snapshot(releases: Path, current: Current, digest_of: Digest | None = None) -> Snapshot:
     """Verify and open a pair. Raises BundleError, or RuntimeError from FAISS."""
-    bundle, files = read_pair(releases, current)
+    bundle, files = read_pair(releases, current, digest_of)
     return Snapshot(
         current=current,
         bundle=bundle,
