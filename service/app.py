@@ -48,7 +48,7 @@ from service.snapshots.bounds import SizeBounds
 from service.snapshots.memory import lasting_objects_set_aside
 from service.snapshots.releases import Listener, SnapshotHolder, ignore
 from service.watch.sampling import Sampling
-from service.watch.scrape import leave_no_files
+from service.watch.scrape import write_for_scrapes
 from service.watch.telemetry import Telemetry
 from service.weights.board import Records, WeightsBoard
 from service.weights.embedded import EmbeddedStore
@@ -74,6 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises KeysError where settings do not say who may call.
     """
     settings = settings or read_settings()
+    write_for_scrapes()
     telemetry, drain = Telemetry(), Drain()
     effort = EffortSteps(settings.recall_floor)
     admission = Admission(settings.max_in_flight, effort.note)
@@ -183,7 +184,6 @@ def _ending_alone() -> Iterator[None]:
         if multiprocessing.parent_process() is None:
             raise
         log.exception("this worker cannot start; it is tried again, the others serve on")
-        leave_no_files()
         time.sleep(RESTART_S)
         os._exit(1)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
+STATUS = "status"  # in the state of a request: what was answered, 500 until then
 NOTED: ContextVar[dict[str, object] | None] = ContextVar("noted", default=None)
 
 

@@ -4,24 +4,23 @@ Decisions
 - A scrape reaches one worker, so workers write their values to files in PROMETHEUS_MULTIPROC_DIR
   (`csmf-serve` makes a fresh one) and whichever answers adds all of them up. Without that variable
   (an app inside another process) the values of this process are shown.
-- Files of workers that died are dropped from gauges at each scrape; their counts stay. A worker
-  that cannot even start takes its files along: it is tried again and again, and counted nothing.
+- Workers that died are dropped from gauges at each scrape; their counts stay.
 - A pair that no worker serves any more is not shown as served by 0, or it would be for ever.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from service.watch.place import forget_the_dead, take_place
 
 MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -36,7 +35,7 @@ def render(own: CollectorRegistry) -> bytes:
     directory = os.environ.get(MULTIPROC_DIR)
     if not directory:
         return generate_latest(_Shown(own))
-    _forget_dead_workers(Path(directory))
+    forget_the_dead(Path(directory))
     registry = CollectorRegistry()
     collector = MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]  # untyped there
     try:
@@ -45,11 +44,10 @@ def render(own: CollectorRegistry) -> bytes:
         return generate_latest(_Shown(collector))
 
 
-def leave_no_files() -> None:
-    """Take back what this process has written for scrapes."""
+def write_for_scrapes() -> None:
+    """Let all workers' scrapes see the metrics that this process makes from now on."""
     if directory := os.environ.get(MULTIPROC_DIR):
-        for file in Path(directory).glob(f"*_{os.getpid()}.db"):
-            file.unlink(missing_ok=True)
+        take_place(Path(directory))
 
 
 class _Collects(Protocol):
@@ -71,21 +69,3 @@ class _Shown(CollectorRegistry):
             if metric.name == REFRESHED:
                 refreshed = min(sample.value for sample in metric.samples)
                 yield GaugeMetricFamily(AGE, AGE_HELP, max(0.0, time.time() - refreshed))
-
-
-def _forget_dead_workers(directory: Path) -> None:
-    found = (re.search(r"_(\d+)\.db$", path.name) for path in directory.glob("gauge_live*.db"))
-    for pid in {int(match.group(1)) for match in found if match}:
-        if not _alive(pid):
-            with suppress(FileNotFoundError):  # another scrape was faster
-                mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]  # untyped there
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -26,10 +26,10 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.watch.logs import REQUEST_ID
-from service.watch.noted import NOTED
+from service.watch.noted import NOTED, STATUS
 
 QUIET = {"livez", "readyz", "metrics", "docs", "openapi.json", "static-offline-docs"}  # first parts
 CARRIED = {b"traceparent", b"tracestate"}
@@ -88,18 +88,10 @@ class TraceRequests:
             return
         noted: dict[str, object] = {}
         NOTED.set(noted)
-        status = FAULT
-
-        async def noting(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, send)
         finally:
-            _describe(span, scope, status, noted)
+            _describe(span, scope, noted)
             self._add_stages(span, noted)
             span.end()
 
@@ -122,18 +114,18 @@ def _first(path: str) -> str:
     return path.removeprefix("/").partition("/")[0]
 
 
-def _describe(span: Span, scope: Scope, status: int, noted: Mapping[str, object]) -> None:
-    route = getattr(scope.get("route"), "path", "-")
+def _describe(span: Span, scope: Scope, noted: Mapping[str, object]) -> None:
+    route, state = getattr(scope.get("route"), "path", "-"), scope["state"]
     span.update_name(f"{scope['method']} {route}")
     said = {
         "http.request.method": scope["method"],
         "http.route": route,
-        "http.response.status_code": status,
+        "http.response.status_code": state[STATUS],
         "csmf.request_id": REQUEST_ID.get(),
-        "csmf.scenario": scope.get("state", {}).get("scenario"),
+        "csmf.scenario": state.get("scenario"),
         "csmf.snapshot": noted.get("snapshot"),
         "csmf.k": noted.get("k"),
     }
     span.set_attributes({name: value for name, value in said.items() if value is not None})
-    if status >= FAULT:
+    if state[STATUS] >= FAULT:
         span.set_status(StatusCode.ERROR)
