@@ -11,7 +11,10 @@ PIP_ARGS ?=
 # Raw files of public logs, if you have them: make paper RAW="--raw trivago=train.csv --raw beibei=Beibei"
 RAW ?=
 
-.PHONY: demo serve test lint paper paper-quick clean
+# What the search benchmark trains and builds; its figures go to docs/results/bench.
+BENCH ?= bench-work
+
+.PHONY: demo serve test lint paper paper-quick bench bench-full clean
 
 demo: $(VENV)/.installed-demo  ## data → train → export → index → serve → query, in minutes
 	$(BIN)/python deploy/demo.py --out $(DEMO) --port $(PORT)
@@ -50,5 +53,25 @@ paper-quick: $(VENV)/.installed-demo  ## the same on small logs, in minutes; its
 	$(BIN)/python -m index_builder.layouts --items 100000 --out paper-quick/page
 	$(BIN)/python -m training.paper --quick --out paper-quick/page --work paper-quick
 
-clean:  ## remove the environment and the demo's artefacts
-	rm -rf $(VENV) $(DEMO)
+bench: $(VENV)/.installed-bench $(BENCH)/releases/CURRENT  ## the search beside its rivals, 1 M items
+	$(BIN)/python -m index_builder.bench --releases $(BENCH)/releases --quick --users 32 --work $(BENCH)/1m
+
+bench-full: $(VENV)/.installed-bench $(BENCH)/releases/CURRENT  ## the same at 4 M, and how cost grows; hours
+	$(BIN)/python -m index_builder.bench --releases $(BENCH)/releases --items 4000000 \
+	  --layout-items 1000000 --work $(BENCH)/4m
+	$(BIN)/python -m index_builder.bench growth --releases $(BENCH)/releases --work $(BENCH)/growth
+
+$(VENV)/.installed-bench: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet $(PIP_ARGS) --editable '.[training,index,bench]'
+	$(BIN)/pip install --quiet --editable '.[bench-compiled]' || echo "hnswlib is left out: it needs a compiler"
+	touch $@ $(VENV)/.installed-demo
+
+$(BENCH)/releases/CURRENT: | $(VENV)/.installed-bench
+	test -d $(BENCH)/log || $(BIN)/csmf-log simulate --out $(BENCH)/log --name bench \
+	  --items 100000 --users 5000 --requests 20000
+	$(BIN)/csmf-train --log $(BENCH)/log --out $(BENCH)/releases
+	$(BIN)/csmf-index --release $(BENCH)/releases/bench-* --log $(BENCH)/log --users 2048 \
+	  --exact-below 1000000000 --publish
+
+clean:  ## remove the environment and the artefacts of demo and benchmark
+	rm -rf $(VENV) $(DEMO) $(BENCH)

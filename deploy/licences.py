@@ -23,7 +23,10 @@ IMAGES = {
     "training": ["training", "index"],
     "loadtests": ["loadtests"],
 }
-NOT_HERE = {"async-timeout": "Apache-2.0"}  # installed on Python before 3.11.3 only
+NOT_HERE = {  # async-timeout is for Python before 3.11.3 only, the rest are rivals of a benchmark
+    **dict.fromkeys(("async-timeout", "hnswlib", "numkong", "scann"), "Apache-2.0"),
+    **dict.fromkeys(("usearch", "voyager"), "Apache-2.0"),
+}
 SHORT = 60  # a longer "License" is the text itself
 TOP = """# Licences
 

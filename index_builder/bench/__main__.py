@@ -62,7 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--timed", type=_positive, default=60, help="queries a round (%(default)s)")
     add("--contenders", type=_names, help="NAME,NAME: only these")
     add("--all-variants", action="store_true", help="each contender's every build, to choose from")
-    add("--quick", action="store_true", help="graphs over the first vectors only, no fine curve")
+    add(
+        "--quick",
+        action="store_true",
+        help="fewer synthetic vectors, no graphs over them, coarse curves",
+    )
     add("--layout-items", type=_positive, default=250_000, help="of MVKE and DMMP (%(default)s)")
     add("--sizes", type=_numbers, default=GROWTH, help="growth: N,N to fit")
     add("--check", type=_positive, default=2_000_000, help="growth: held out (%(default)s)")

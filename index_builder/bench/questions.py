@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from bundle.scoring import scale_query
 from index_builder.bench.contenders.contender import Floats, Given, Rows
-from index_builder.calibrate import exact_in_blocks, recall_by_score
+from index_builder.calibrate import recall_by_score
+from index_builder.progress import Progress
+from index_builder.truth import exact_lists
 
 
 @dataclass(frozen=True)
@@ -57,5 +59,7 @@ def ask(
     queries_QM = np.concatenate(
         [scale_query(users_UM, weights_S, given.segments) for weights_S in directions_GS]
     )
-    _, scores_QK = exact_in_blocks(queries_QM, items_NM, max(lengths))
+    progress = Progress("exact lists", "items", len(items_NM))
+    exact = users_UM, items_NM, directions_GS, given.segments, max(lengths), progress
+    scores_QK = np.concatenate(exact_lists(*exact)[1].swapaxes(0, 1))
     return Questions(directions_GS, len(users_UM), queries_QM, scores_QK, items_NM)

@@ -34,6 +34,7 @@ LENGTHS = (50, 100, 500)
 TARGETS = (0.95, 0.98)
 MAP = "effort map"  # the variant of ours that follows it
 MAP_TARGET = 0.95
+FIRST_EFFORT = 16
 Document = dict[str, object]
 
 
@@ -111,10 +112,11 @@ def _sweep_all(
     with phases(f"{drawn.name}: sweep", "curves", len(wanted)) as progress:
 
         def swept(entrant: Entrant, mine: Sequence[tuple[Entrant, str, int]]) -> list[Timed]:
-            timed = []
+            timed, start = [], FIRST_EFFORT
             for _, variant, k in mine:
-                points = _points(entrant, variant, k, questions, targets)
+                points = _points(entrant, variant, k, questions, targets, start)
                 timed += [_timed(entrant, variant, k, each, len(places_Q)) for each in points]
+                start = points[0].effort if points[0].reached else FIRST_EFFORT
                 progress.advance(1)
             return timed
 
@@ -127,13 +129,20 @@ def _sweep_all(
 
 
 def _points(
-    entrant: Entrant, variant: str, k: int, questions: Questions, targets: Sequence[float]
+    entrant: Entrant,
+    variant: str,
+    k: int,
+    questions: Questions,
+    targets: Sequence[float],
+    start: int,
 ) -> list[Point]:
+    if entrant.most[variant] == 1:
+        return [Point(target, 1, 1.0, 1.0, 0.0) for target in targets]  # a scan
     recall = Recall(partial(_recall, entrant, variant, k, questions), len(questions.directions_GS))
     points: list[Point] = []
     for target in targets:
-        start = points[-1].effort if points else 8
-        points.append(least_effort(recall, target, entrant.most[variant], start))
+        first = points[-1].effort if points else start
+        points.append(least_effort(recall, target, entrant.most[variant], first))
     return points
 
 

@@ -9,9 +9,11 @@ Decisions
   and who holds the effort map to its promise.
 - Heavy tails (`draw_heavy`): an item belongs to one of √N topics, whose sizes fall with their rank
   (Zipf, 1 / rank); in each segment it is near the topic's centre there, but one item in five near
-  another topic's; its length is Pareto-distributed (α = 4, so the longest of a million is some 30
-  times the shortest), a segment's on top of it log-normal (σ = 0.3). A user likes a topic, large
-  ones more often. Three segments of 24, 20 and 20 dims.
+  another topic's. What is its own is 0.7 as long as a centre, and the variance of its dims falls as
+  1 / place in the segment, since trained vectors fill few of their dims. Its length is
+  Pareto-distributed (α = 4: the longest of a million is some 30 times the shortest), a segment's on
+  top of it log-normal (σ = 0.3). A user likes a topic, large ones more often. Three segments of 24,
+  20 and 20 dims.
 
 Dimension letters: N items, B block, M dims, U users, T topics, S stages, D dims of a segment.
 """
@@ -102,7 +104,7 @@ def _drawn(
         for start in range(0, 4 * group, group)
     )
     given = Given(path, segments, shaping, calibrating, weights_S)
-    return Drawn(name, note, given, asking[:users], fresh[:users])
+    return Drawn(name, note, given, asking[:users], fresh)
 
 
 def draw_heavy(items: int, users: int, path: Path, rng: np.random.Generator) -> Floats:
@@ -127,8 +129,9 @@ def _near_topics(
     """[B, M]: each of a topic, now and then of another one in a segment, with noise of its own."""
     topic_B = rng.choice(len(shares_T), count, p=shares_T)
     drawn_BM = NOISE * rng.normal(size=(count, SEGMENTS.dim)).astype(np.float32)
-    drawn_BM *= _per_segment(np.sqrt(1 / np.array(SEGMENTS.sizes)))
-    for part in SEGMENTS.slices:
+    for part, size in zip(SEGMENTS.slices, SEGMENTS.sizes, strict=True):
+        variance = 1 / np.arange(1, size + 1)
+        drawn_BM[:, part] *= np.sqrt(variance / variance.sum())
         elsewhere_B = rng.random(count) < ELSEWHERE
         here_B = np.where(elsewhere_B, rng.integers(len(shares_T), size=count), topic_B)
         drawn_BM[:, part] += centres_TM[here_B, part]

@@ -7,12 +7,12 @@ from pathlib import Path
 import faiss
 
 from index_builder.bench.contenders.contender import Floats, Given, Rows, Variant
+from index_builder.cells import BLOCK
 
 LIBRARY = "faiss-cpu"
-EFFORT = "none"
+EFFORT = "none: all items"
 VARIANTS = (Variant("flat"),)
 FILE = "items.faiss"
-BLOCK = 65_536
 
 
 def build(given: Given, variant: Variant, directory: Path, threads: int) -> dict[str, float]:

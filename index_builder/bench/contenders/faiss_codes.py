@@ -28,10 +28,8 @@ EFFORT = "cells visited (nprobe)"
 PQ: Options = {"cells": 4, "codes": "PQ32x4fsr"}
 RABITQ: Options = {"cells": 4, "codes": "RaBitQfs"}
 VARIANTS = (
-    Variant("IVF4√N,PQ32x4fsr, refine 2k", PQ, {"refined": 2}),
-    Variant("IVF4√N,PQ32x4fsr, refine 4k", PQ, {"refined": 4}),
-    Variant("IVF4√N,RaBitQfs, refine 4k", RABITQ, {"refined": 4}),
-    Variant("IVF4√N,RaBitQfs, refine 8k", RABITQ, {"refined": 8}),
+    *(Variant(f"IVF4√N,PQ32x4fsr, refine {n}k", PQ, {"refined": n}) for n in (2, 4, 10)),
+    *(Variant(f"IVF4√N,RaBitQfs, refine {n}k", RABITQ, {"refined": n}) for n in (4, 10, 25)),
 )
 FILE = "items.faiss"
 

@@ -8,6 +8,7 @@ from typing import cast
 import faiss
 
 from index_builder.bench.contenders.contender import Floats, Given, Rows, Variant
+from index_builder.cells import BLOCK
 
 LIBRARY = "faiss-cpu"
 EFFORT = "candidates kept (efSearch)"
@@ -18,7 +19,6 @@ VARIANTS = (
 )
 FILE = "items.faiss"
 MOST = 8192
-BLOCK = 65_536
 
 
 def build(given: Given, variant: Variant, directory: Path, threads: int) -> dict[str, float]:

@@ -4,8 +4,8 @@ Each segment has an index of its own and a list of the same length is asked of e
 in them, or its whole score computed anew, decide. Effort is the length of the lists.
 
 Decisions
-- The indexes are inverted files like ours, and an eighth of the cells is visited: the lists are
-  close to exact, so what is lost is lost by fusion.
+- The indexes are inverted files like ours, and a list visits 32 times as many items as it is long
+  (a list of 500 for recall 0.95 of whole vectors takes some 60 times): shorter vectors are easier.
 - Ranks are fused by 1 / (60 + rank) times the weight. Weights are in the query already, so the
   weight is the length of the query's segment; of a segment that weighs nothing no list is asked.
 - Whole scores come from the vectors that lie beside every index. They are not counted in its bytes.
@@ -33,9 +33,9 @@ VARIANTS = (
     Variant("lists rescored", {}, {"fusion": "scores"}),
     Variant("reciprocal ranks", {}, {"fusion": "ranks"}),
 )
-VISITED = 8  # one of so many cells
+VISITED = 32  # items, for one of the list
 DAMPING = 60  # of reciprocal ranks: the usual constant
-MOST = 20_000
+MOST = 4096
 
 
 def build(given: Given, variant: Variant, directory: Path, threads: int) -> dict[str, float]:
@@ -65,11 +65,12 @@ class FusedLists:
     def search(self, query_M: Floats, k: int, effort: int) -> Rows:
         """A list of max(k, effort) of each segment, fused."""
         lists, weights = [], []
+        length = max(k, effort)
         for index, part in zip(self.indexes, self.slices, strict=True):
             weight = float(np.linalg.norm(query_M[part]))
             if weight > 0:
-                parameters = visiting(max(1, index.nlist // VISITED))
-                found_1L = index.search(query_M[None, part], max(k, effort), params=parameters)[1]
+                cells = min(index.nlist, 1 + VISITED * length * index.nlist // index.ntotal)
+                found_1L = index.search(query_M[None, part], length, params=visiting(cells))[1]
                 lists.append(found_1L[0][found_1L[0] >= 0])
                 weights.append(weight)
         return self.fuse(query_M, lists, weights)[:k]

@@ -16,13 +16,11 @@ from index_builder.bench.contenders.contender import Floats, Given, Rows, Varian
 
 LIBRARY = "scann"
 EFFORT = "leaves searched"
-ROOT = {"leaves": 2}
+ROOT, REORDERED = {"leaves": 2}, (1.5, 3, 8)
 VARIANTS = (
-    Variant("2√N leaves, reorder 1.5k", ROOT, {"reordered": 1.5}),
-    Variant("2√N leaves, reorder 3k", ROOT, {"reordered": 3}),
-    Variant("4√N leaves, reorder 1.5k", {"leaves": 4}, {"reordered": 1.5}),
-    Variant("4√N leaves, reorder 3k", {"leaves": 4}, {"reordered": 3}),
-    Variant("1√N leaves, reorder 3k", {"leaves": 1}, {"reordered": 3}),
+    *(Variant(f"2√N leaves, reorder {n}k", ROOT, {"reordered": n}) for n in REORDERED),
+    *(Variant(f"4√N leaves, reorder {n}k", {"leaves": 4}, {"reordered": n}) for n in REORDERED),
+    *(Variant(f"1√N leaves, reorder {n}k", {"leaves": 1}, {"reordered": n}) for n in REORDERED),
 )
 SAMPLE = 250_000
 

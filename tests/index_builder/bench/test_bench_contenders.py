@@ -1,0 +1,62 @@
+"""Every contender finds what there is, given effort; one that is not installed is no crash."""
+
+import importlib
+
+import numpy as np
+import pytest
+
+from bundle.scoring import exact_top_k, scale_query
+from index_builder.bench.contenders.contender import Variant
+from index_builder.bench.entrants import CONTENDERS, chosen
+from index_builder.bench.vectors import from_generator
+from index_builder.bench.worker import LeftOutError, Worker
+from index_builder.calibrate import recall_by_score
+
+ITEMS, K = 4000, 20
+CEILINGS = {"reciprocal ranks": 0.2}  # of what fusion loses, no effort brings back
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    scratch = tmp_path_factory.mktemp("vectors")
+    return from_generator(ITEMS, 12, scratch, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("name", CONTENDERS)
+def test_with_the_largest_effort_a_contender_finds_nearly_all(name, drawn, tmp_path):
+    library = {"scann_tree": "scann"}.get(name, name.split("_")[0])
+    if name.split("_")[-1] in {"graph", "tree"}:
+        pytest.importorskip(library)
+    contender = importlib.import_module(f"index_builder.bench.contenders.{name}")
+    given = drawn.given
+    queries_QM = scale_query(drawn.asking_UM, given.weights_S, given.segments)
+    _, scores_QK = exact_top_k(queries_QM, given.read_items(), K)
+    contender.build(given, contender.VARIANTS[0], tmp_path, 1)
+    for variant in chosen(contender.VARIANTS, every=False):
+        opened = contender.open_index(given, variant, tmp_path)
+        found = [opened.search(query_M, K, opened.most) for query_M in queries_QM]
+        assert all(len(rows) == K and rows.dtype == np.int64 for rows in found)
+        recall = recall_by_score(np.stack(found), scores_QK, queries_QM, given.read_items())
+        assert recall > CEILINGS.get(variant.name, 0.75), variant.name
+
+
+def test_only_variants_of_the_first_ones_files_take_part_unless_all_are_wanted():
+    first, other = Variant("a", {"cells": 1}), Variant("c", {"cells": 2})
+    same = Variant("b", {"cells": 1}, {"refined": 2})
+    assert chosen((first, same, other), every=False) == (first, same)
+    assert chosen((first, same, other), every=True) == (first, same, other)
+
+
+def test_a_contender_whose_library_is_missing_is_left_out_with_the_reason():
+    with (
+        Worker("nobody", {0}, 1) as worker,
+        pytest.raises(LeftOutError, match="not installed here"),
+    ):
+        worker.describe()
+
+
+def test_what_fails_in_the_process_is_told_with_its_own_words(drawn, tmp_path):
+    with Worker("exact", {0}, 1) as worker:
+        _, _, (variant,) = worker.describe()
+        with pytest.raises(RuntimeError, match=r"contender exact, open_index[\s\S]*items\.faiss"):
+            worker.open_index(drawn.given, variant, tmp_path / "nothing")

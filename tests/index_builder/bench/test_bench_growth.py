@@ -1,0 +1,38 @@
+"""What is said of larger catalogues follows from the sizes that were measured."""
+
+import pytest
+
+from index_builder.bench.growth import FITTED, conclude, predict
+
+POWERS = {"ms": 0.5, "bytes": 1.0, "resident": 1.0, "k-means": 1.0, "fill": 1.5, "effort map": 1.0}
+
+
+def row(items):
+    return {"items": items} | {cost: 0.01 * items**power for cost, power in POWERS.items()}
+
+
+SIZES = (10_000, 100_000, 400_000, 1_000_000)
+
+
+def test_powers_are_found_and_the_size_held_out_is_met():
+    found = conclude([row(items) for items in SIZES], check=400_000)
+    assert {cost: found["fits"][cost]["exponent"] for cost in FITTED} == pytest.approx(POWERS)
+    for each in found["check"]:
+        assert each["predicted"] == pytest.approx(each["found"])
+
+
+def test_the_size_held_out_takes_no_part_in_the_fit():
+    rows = [row(items) for items in SIZES]
+    rows[2]["ms"] *= 100
+    found = conclude(rows, check=400_000)
+    assert found["fits"]["ms"]["exponent"] == pytest.approx(0.5)
+    (ms,) = [each for each in found["check"] if each["cost"] == "ms"]
+    assert ms["found"] == pytest.approx(100 * ms["predicted"])
+
+
+def test_a_catalogue_is_divided_among_as_many_machines_as_its_bytes_need():
+    fits = {cost: (1.0, power) for cost, power in POWERS.items()} | {"bytes": (140.0, 1.0)}
+    large = predict(fits, 10**9)
+    assert large["machines"] == 3  # 130 GiB, of which a machine takes 48
+    assert large["part_ms"] == pytest.approx((10**9 / 3) ** 0.5)
+    assert large["build_hours"] > 3 * large["part_build_hours"]  # filling grows faster than items

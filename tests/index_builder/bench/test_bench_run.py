@@ -1,0 +1,98 @@
+"""The command measures, leaves figures and pictures, and the page says what they say."""
+
+import json
+
+import pytest
+
+from index_builder.bench.__main__ import OUT, main
+from index_builder.bench.goals import best, goals
+from index_builder.bench.page import page
+
+ITEMS = 3000
+FEW = ["--users", "6", "--rounds", "2", "--timed", "15", "--contenders", "exact", "--quick"]
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    out = tmp_path_factory.mktemp("results") / "bench"
+    assert main(["--items", str(ITEMS), *FEW, "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def document(out):
+    return json.loads((out / f"search-{ITEMS}.json").read_text())
+
+
+def test_everyone_is_measured_where_the_worst_weights_reach_the_recall(document):
+    (vectors,) = document["sets"]
+    for k in (50, 100, 500):
+        for target in (0.95, 0.98):
+            ours, exact = (best(vectors, name, k, target) for name in ("ours", "exact"))
+            assert ours["worst"] >= target
+            assert exact["worst"] == 1
+            assert ours["over_first"] == 1
+            assert min(ours["ms"], exact["ms"]) > 0
+
+
+def test_the_effort_map_is_held_to_its_promise_by_others_than_it_was_made_with(document):
+    for row in document["sets"][0]["promise"]:
+        assert row["target"] == 0.95
+        assert row["users"] > 6
+        assert row["off_grid"]["worst"] <= row["off_grid"]["mean"]
+        assert row["on_grid"]["mean"] > 0.9
+
+
+def test_a_run_says_where_its_figures_come_from(document):
+    assert document["command"].startswith("python -m index_builder.bench")
+    assert {"processor", "flags", "cores", "load"} <= set(document["machine"])
+    assert document["commit"]
+
+
+def test_figures_pictures_and_page_are_left_together(out):
+    assert (out / f"search-{ITEMS}-heavy.png").exists()
+    written = out.with_suffix(".md").read_text()
+    assert written == page(out)
+    assert f"## {ITEMS:,} items" in written
+    assert "| exact | flat | 1 |" in written
+
+
+def test_the_committed_page_is_the_one_that_its_figures_give():
+    written = OUT.with_suffix(".md").read_text()
+    assert page(OUT) == written, "run: python -m index_builder.bench page"
+
+
+def row(contender, ms, worst, reached, variant="a"):
+    point = {"k": 500, "target": 0.95, "worst": worst, "reached": reached, "ms": ms}
+    return {
+        "contender": contender,
+        "variant": variant,
+        "bytes": 100_000,
+        "build_seconds": {"all": 10.0, "effort map": 1.0},
+        "points": [point | {"over_first": ms}],
+    }
+
+
+def judged(*rows):
+    vectors = {"name": "trained", "items": 1000, "contenders": list(rows)}
+    found = goals({"setting": {"items": 1000}, "sets": [vectors]})
+    return {goal.name: goal for goal in found}
+
+
+def test_a_rival_is_represented_by_its_fastest_build_that_reaches_the_recall():
+    fast, slow = row("scann_tree", 0.5, 0.9, False), row("scann_tree", 2.0, 0.96, True, "b")
+    found = judged(row("ours", 1.0, 0.95, True), fast, slow)
+    assert found["of ScaNN's time, most of all"].value == 0.5
+    assert found["of ScaNN's time, most of all"].met
+
+
+def test_a_goal_that_is_missed_says_so():
+    found = judged(row("ours", 1.0, 0.95, True), row("exact", 10.0, 1.0, True))
+    faster = found["times faster than exact, k = 500, recall 0.95"]
+    assert (faster.value, faster.met) == (10, False)
+    assert found["bytes a vector, default"].met
+
+
+def test_an_unknown_contender_is_refused(tmp_path, capsys):
+    assert main(["--contenders", "nobody", "--out", str(tmp_path / "bench")]) == 2
+    assert "nobody" in capsys.readouterr().err
