@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,6 +15,7 @@ from pathlib import Path
 
 from bundle.files import write_atomically
 from index_builder.layouts.vectors import Drawn
+from index_builder.provenance import commit, processor
 
 PAPER_BYTES = {"MVKE": "+299 %"}  # storage over one vector: the only figure of Table 4 at hand
 NOTE = """Bytes are those of the index file: fp16 codes, 8 bytes of id an item, the cells' means.
@@ -74,9 +73,9 @@ def write_table(out: Path, setting: Setting, drawn: Drawn, costs: Sequence[Cost]
     """Write `table4.json` and `table4.md` into `out`; the page."""
     facts = {
         "command": setting.command,
-        "commit": _commit(),
+        "commit": commit(),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}; one thread used",
+        "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}; one thread used",
     }
     rows = [asdict(cost) | {"paper_bytes": PAPER_BYTES.get(cost.name)} for cost in costs]
     document = facts | {"vectors": drawn.name, "setting": asdict(setting), "layouts": rows}
@@ -112,24 +111,3 @@ def _page(setting: Setting, drawn: Drawn, costs: Sequence[Cost], facts: dict[str
         f"`{facts['command']}`, commit {facts['commit']}, {facts['date']}; {facts['machine']}.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _commit() -> str:
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    try:
-        done = subprocess.run(  # noqa: S603  # a fixed command
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return done.stdout.strip()
-
-
-def _processor() -> str:
-    facts = Path("/proc/cpuinfo")
-    names = [
-        line.split(":", 1)[1].strip()
-        for line in (facts.read_text().splitlines() if facts.exists() else [])
-        if line.startswith("model name")
-    ]
-    return names[0] if names else platform.processor() or "unknown processor"
