@@ -19,12 +19,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access.keys import Key, Role
 from service.access.ring import KeyRing, is_loopback
 from service.api.errors import ApiError
+from service.api.headers import header
 from service.watch.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,8 @@ class RefusePages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on if no page sent it, or one of this machine."""
-        origin = Headers(scope=scope).get("origin") if scope["type"] == "http" else None
+        given = header(scope, b"origin") if scope["type"] == "http" else None
+        origin = None if given is None else given.decode("latin-1")
         if origin is None or is_loopback(_host(origin)):
             await self._app(scope, receive, send)
             return
@@ -112,7 +113,8 @@ def _host(origin: str) -> str:
 
 
 def _token(scope: Scope) -> str:
-    scheme, _, token = Headers(scope=scope).get(HEADER, "").partition(" ")
+    given = header(scope, b"authorization") or b""
+    scheme, _, token = given.decode("latin-1").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
 

@@ -26,6 +26,7 @@ from fastapi import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.errors import ApiError
+from service.api.headers import header
 from service.load.admission import TURN, Admission, Turn
 
 GATED = ("/retrieve", "/retrieve/batch", "/score")
@@ -103,10 +104,8 @@ class Gate:
 
     def _budget_s(self, scope: Scope) -> float:
         """Of the header, else the operator's. Raises ApiError."""
-        for name, value in scope["headers"]:
-            if name == HEADER:
-                return _seconds(value)
-        return self._default_s
+        given = header(scope, HEADER)
+        return self._default_s if given is None else _seconds(given)
 
     def _check(self, budget_s: float) -> None:
         """Raises ApiError if the request must not enter."""

@@ -15,13 +15,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import head
 from service.api.gate import route_of
+from service.api.headers import header
 from service.load.drain import Drain
+from service.watch.noted import STATUS
 from service.watch.telemetry import Telemetry
 
 NO_SCENARIO = "-"  # requests refused before their scenario was known
@@ -39,7 +41,7 @@ class LimitBody:
         if scope["type"] != "http" or scope.get(head.WHOLE, self._max + 1) <= self._max:
             await self._app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "0")
+        announced = (header(scope, b"content-length") or b"0").decode("latin-1")
         received, more = 0, True
         deadline = asyncio.get_running_loop().time() + head.READ_S
 
@@ -88,38 +90,34 @@ class MeasureRetrieval:
         self._app, self._telemetry = app, telemetry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on; note its status and time."""
+        """Pass the request on; count its status and time."""
         route = route_of(scope)
         if route is None:
             await self._app(scope, receive, send)
             return
-        began, status = time.perf_counter(), 500
-
-        async def noting(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        began, state = time.perf_counter(), scope["state"]
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, send)
         finally:
-            scenario = scope.get("state", {}).get("scenario", NO_SCENARIO)
-            self._telemetry.requests.labels(route, scenario, status).inc()
+            scenario = state.get("scenario", NO_SCENARIO)
+            self._telemetry.requests.labels(route, scenario, state[STATUS]).inc()
             self._telemetry.request_seconds.labels(route).observe(time.perf_counter() - began)
 
 
 class CloseWhenDraining:
-    """ASGI middleware: once the worker is leaving, an answer is the last of its connection."""
+    """ASGI middleware: of what comes while the worker is leaving, each answer ends a connection."""
 
     def __init__(self, app: ASGIApp, drain: Drain) -> None:
         self._app, self._drain = app, drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; say `Connection: close` if this worker is leaving."""
+        if not self._drain.draining:
+            await self._app(scope, receive, send)
+            return
 
         async def closing(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._drain.draining:
+            if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["connection"] = "close"
             await send(message)
 

@@ -6,6 +6,7 @@ Decisions
 - An id that is too long or could break a line of a log is replaced, not refused: it is not what the
   caller came for. Callers should not make ids of what they know of users: ids are logged.
 - What never becomes a request (no HTTP, no whole head) has none.
+- The status of the answer is noted here, once, for all who want to know it when it is sent.
 - A line per request is written only if asked for: it costs more than the user tower.
 """
 
@@ -18,7 +19,9 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.headers import header
 from service.watch.logs import REQUEST_ID
+from service.watch.noted import STATUS
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +42,12 @@ class IdentifyRequest:
             return
         request_id = _given(scope) or os.urandom(8).hex()
         REQUEST_ID.set(request_id)
-        began, status = time.perf_counter(), 500
+        began, state = time.perf_counter(), scope.setdefault("state", {})
+        state[STATUS] = 500
 
         async def naming(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                state[STATUS] = message["status"]
                 message["headers"] = [*message["headers"], (HEADER, request_id.encode())]
             await send(message)
 
@@ -52,15 +55,13 @@ class IdentifyRequest:
             await self._app(scope, receive, naming)
         finally:
             if self._access_log:
-                _log(scope, status, time.perf_counter() - began)
+                _log(scope, state[STATUS], time.perf_counter() - began)
 
 
 def _given(scope: Scope) -> str:
     """The caller's id, if it is usable."""
-    for name, value in scope["headers"]:
-        if name == HEADER:
-            return value.decode() if USABLE(value) else ""
-    return ""
+    given = header(scope, HEADER)
+    return given.decode() if given and USABLE(given) else ""
 
 
 def _log(scope: Scope, status: int, seconds: float) -> None:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.errors import OWN_ERRORS, refused
+from service.api.headers import header
 
 JSON = b"application/json"
 
@@ -62,10 +63,7 @@ class ShortWay:
     def _route(self, scope: Scope) -> ShortRoute | None:
         if scope["type"] != "http" or scope["method"] != "POST":
             return None
-        for name, value in scope["headers"]:
-            if name == b"content-type":
-                return self._routes.get(scope["path"]) if value == JSON else None
-        return None
+        return self._routes.get(scope["path"]) if header(scope, b"content-type") == JSON else None
 
 
 class _Read:
