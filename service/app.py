@@ -25,6 +25,7 @@ from contextlib import (
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 
 from service.access.ring import open_ring
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RESTART_S = 1.0  # between attempts of a worker to start
+# FastAPI's own, which asks the environment for it with each request; ours are in watch/.
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 
 DESCRIPTION = """Retrieves items for a user by one search whose objective weights operators change
 while it serves. Every refusal has the body `{"error": {code, field, value, expected, message,
@@ -85,6 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="CSMF retrieval",
         description=DESCRIPTION,
         version="1",
+        telemetry=NO_TELEMETRY,
         lifespan=_lifespan(settings, telemetry, drain, admission, effort, traces),
     )
     app.add_middleware(ShortWay, routes=(retrieve.SHORT, batch.SHORT, score.SHORT))

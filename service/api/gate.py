@@ -109,11 +109,11 @@ class Gate:
 
     def _check(self, budget_s: float) -> None:
         """Raises ApiError if the request must not enter."""
-        expected_ms = 1e3 * self._admission.expected_s
         reason = self._admission.refusal(budget_s)
         if reason == "full":
             raise FEWER
         if reason:
+            expected_ms = 1e3 * self._admission.expected_s
             wanted = f"a deadline above {expected_ms:.1f} ms, or fewer requests at once"
             raise ApiError(503, "overloaded", "X-Deadline-Ms", round(1e3 * budget_s, 3), wanted)
 

@@ -47,4 +47,5 @@ async def readyz(parts: Annotated[Parts, Depends(parts_of)]) -> dict[str, str]:
 )
 def metrics(parts: Annotated[Parts, Depends(parts_of)]) -> Response:
     """Prometheus metrics over all workers of this service."""
+    parts.telemetry.write()
     return Response(scrape.render(parts.telemetry.registry), media_type=scrape.CONTENT_TYPE)

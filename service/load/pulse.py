@@ -42,6 +42,7 @@ class Pulse:
         admission, telemetry = self._admission, self._telemetry
         admission.lag_s += SMOOTHING * (turn_s - admission.lag_s)
         self._effort.recover()
+        telemetry.write()
         telemetry.in_flight.set(admission.in_flight)
         telemetry.in_flight_limit.set(admission.limit)
         telemetry.service_seconds.set(admission.service_s)

@@ -22,6 +22,7 @@ from service.retrieval.users import User
 from service.snapshots.refusal import REASONS, Reason
 from service.snapshots.snapshot import Snapshot
 from service.watch.scrape import REFRESHED, SERVED_BY
+from service.watch.tally import Tally
 from service.weights.board import Records
 from service.weights.record import DEFAULT_SCENARIO
 
@@ -49,16 +50,20 @@ class Telemetry:
             "Lists returned, by whose weights served: own, schedule, request or variant:<name>.",
             ["scenario", "weights"],
         )
-        self.request_seconds = self._histogram(
-            "csmf_request_seconds",
-            "Time of a request to retrieve or score inside a worker.",
-            ["route"],
+        self.request_seconds = Tally(
+            self._histogram(
+                "csmf_request_seconds",
+                "Time of a request to retrieve or score inside a worker.",
+                ["route"],
+            )
         )
-        self.stage_seconds = self._histogram(
-            "csmf_stage_seconds",
-            "Time of one stage of a /retrieve request: features, queue, encode, tower, search, "
-            "respond.",
-            ["stage"],
+        self.stage_seconds = Tally(
+            self._histogram(
+                "csmf_stage_seconds",
+                "Time of one stage of a /retrieve request: features, queue, encode, tower, search, "
+                "respond.",
+                ["stage"],
+            )
         )
         self.in_flight = self._gauge(
             "csmf_in_flight_requests",
@@ -213,7 +218,12 @@ class Telemetry:
     def observe_stages(self, seconds: dict[str, float]) -> None:
         """Time spent in each stage of one request."""
         for stage, spent in seconds.items():
-            self.stage_seconds.labels(stage).observe(spent)
+            self.stage_seconds.add(stage, spent)
+
+    def write(self) -> None:
+        """Count what was kept of it; to be called often, and before a scrape."""
+        self.request_seconds.write()
+        self.stage_seconds.write()
 
     def observe_user(self, user: User, features: str | None) -> None:
         """Where one user's features came from, and what the towers could not read of them."""

@@ -68,8 +68,8 @@ def in_two_parts(client, between, milliseconds=30_000):
     return sent[0]["status"], json.loads(sent[1]["body"])
 
 
-def test_a_whole_request_has_its_place_after_one_turn_of_the_loop(open_client):
-    """Until then the door counts it as on its way."""
+def test_a_whole_request_is_answered_or_has_its_place_after_one_turn_of_the_loop(open_client):
+    """Until then the door counts it as on its way; the first of a turn is answered in it."""
     client = open_client()
 
     async def receive():
@@ -79,13 +79,14 @@ def test_a_whole_request_has_its_place_after_one_turn_of_the_loop(open_client):
         """Take it."""
 
     async def in_flight():
-        request = asyncio.create_task(client.app(scope_of(), receive, send))
+        requests = [asyncio.create_task(client.app(scope_of(), receive, send)) for _ in range(3)]
         await asyncio.sleep(0)
         places = client.app.state.parts.admission.in_flight
-        await request
-        return places
+        answered = sum(request.done() for request in requests)
+        await asyncio.gather(*requests)
+        return answered, places
 
-    assert client.portal.call(in_flight) == 1
+    assert client.portal.call(in_flight) == (1, 2)
 
 
 def test_a_place_that_went_while_the_body_came_is_refused_as_ever(open_client):
