@@ -172,6 +172,7 @@ def _lifespan(
                     settings, telemetry, drain, admission, effort, stack
                 )
             drain.take_sigterm(settings.drain_delay_s)
+            stack.callback(telemetry.write)
             pulse = asyncio.create_task(Pulse(admission, effort, telemetry).run())
             stack.callback(pulse.cancel)
             yield {ADMISSION: admission, DRAIN: drain}

@@ -6,7 +6,7 @@ Decisions
   state is shared between threads.
 - Append-only is kept by the file itself: triggers refuse UPDATE and DELETE.
 - Other processes notice a commit by `PRAGMA data_version`, a counter in shared memory: a poll costs
-  some ten microseconds, so every 20 ms is cheap and well within the 100 ms promised.
+  some ten microseconds, so every 10 ms it costs a thousandth of a core.
 - The file must lie on a local disk: SQLite's locks are not reliable on network file systems.
 """
 
@@ -27,7 +27,7 @@ from service.weights.store import (
     read_records,
 )
 
-POLL_S = 0.02
+POLL_S = 0.01
 BUSY_TIMEOUT_S = 5.0
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS history (
