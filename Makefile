@@ -56,14 +56,17 @@ paper-quick: $(VENV)/.installed-demo  ## the same on small logs, in minutes; its
 bench: $(VENV)/.installed-bench $(BENCH)/releases/CURRENT  ## the search beside its rivals, 1 M items
 	$(BIN)/python -m index_builder.bench --releases $(BENCH)/releases --quick --users 32 --work $(BENCH)/1m
 
-bench-full: $(VENV)/.installed-bench $(BENCH)/releases/CURRENT  ## the same at 4 M, and how cost grows; hours
+bench-full: $(VENV)/.installed-bench $(BENCH)/releases/CURRENT  ## all settings at 250,000, the first ones at 4 M, growth; hours
+	$(BIN)/python -m index_builder.bench --releases $(BENCH)/releases --items 250000 --all-variants \
+	  --work $(BENCH)/settings
 	$(BIN)/python -m index_builder.bench --releases $(BENCH)/releases --items 4000000 \
 	  --layout-items 1000000 --work $(BENCH)/4m
 	$(BIN)/python -m index_builder.bench growth --releases $(BENCH)/releases --work $(BENCH)/growth
 
 $(VENV)/.installed-bench: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet $(PIP_ARGS) --editable '.[training,index,bench]'
-	$(BIN)/pip install --quiet --editable '.[bench-compiled]' || echo "hnswlib is left out: it needs a compiler"
+	$(BIN)/pip install --quiet $(PIP_ARGS) --editable '.[training,index]'
+	$(BIN)/pip install --quiet --editable '.[bench]' || echo "ScaNN, usearch and voyager are left out"
+	$(BIN)/pip install --quiet --editable '.[bench-compiled]' || echo "hnswlib is left out"
 	touch $@ $(VENV)/.installed-demo
 
 $(BENCH)/releases/CURRENT: | $(VENV)/.installed-bench

@@ -1,9 +1,10 @@
 """What an index of ours costs as the catalogue grows, and what that says about far larger ones.
 
 Decisions
-- Each cost is fitted by a power of N over the sizes, on a log scale; one size takes no part in the
-  fit and says how far to trust it. Building is fitted by its steps: their powers differ, so the sum
-  has none of its own.
+- Each cost is fitted by a fixed part and a power of N, c + a·N^b, so that relative errors are
+  least: without c what a call costs at any size would bend the power of small catalogues. One size
+  takes no part in the fit and says how far to trust it. Building is fitted by its steps: their
+  powers differ, so the sum has none of its own.
 - A query has the default weights, k = 500 and the effort of the map for recall 0.95; all sizes are
   timed in turns, on one core.
 - A catalogue too large for one machine is divided at random among several. Each searches its part
@@ -18,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,7 @@ PREDICTED = (10**8, 10**9)
 MACHINE_GIB, USED = 64, 0.75  # of a machine's memory
 STEPS = ("k-means", "fill", "effort map")
 FITTED = ("ms", "bytes", "resident", *STEPS)
+EXPONENTS = np.arange(0.1, 2, 0.01)
 
 
 def measure(
@@ -74,9 +77,9 @@ def conclude(rows: Sequence[Row], check: int) -> dict[str, object]:
     held_out = [row for row in rows if row["items"] == check]
     return {
         "sizes": list(rows),
-        "fits": {cost: {"coefficient": a, "exponent": b} for cost, (a, b) in fits.items()},
+        "fits": {cost: asdict(fitted) for cost, fitted in fits.items()},
         "check": [
-            {"items": check, "cost": cost, "predicted": _at(fits[cost], check), "found": row[cost]}
+            {"items": check, "cost": cost, "predicted": fits[cost].at(check), "found": row[cost]}
             for row in held_out
             for cost in FITTED
         ],
@@ -84,32 +87,48 @@ def conclude(rows: Sequence[Row], check: int) -> dict[str, object]:
     }
 
 
-def fit(rows: Sequence[Row], cost: str) -> tuple[float, float]:
-    """a and b of a·N^b."""
-    exponent, logarithm = np.polyfit(
-        np.log([row["items"] for row in rows]), np.log([row[cost] for row in rows]), 1
-    )
-    return float(np.exp(logarithm)), float(exponent)
+@dataclass(frozen=True)
+class Fit:
+    """c + a·N^b."""
+
+    fixed: float
+    coefficient: float
+    exponent: float
+
+    def at(self, items: float) -> float:
+        """The cost of so many items."""
+        return float(self.fixed + self.coefficient * items**self.exponent)
 
 
-def predict(fits: Mapping[str, tuple[float, float]], items: int) -> dict[str, float]:
+def fit(rows: Sequence[Row], cost: str) -> Fit:
+    """Of all exponents in steps of a hundredth, the one with the least relative errors."""
+    items_E, costs_E = (np.array([row[name] for row in rows]) for name in ("items", cost))
+
+    def fitted(exponent: float) -> tuple[float, Fit]:
+        parts_2E = np.stack([np.ones(len(items_E)), items_E**exponent]) / costs_E
+        fixed, coefficient = np.linalg.lstsq(parts_2E.T, np.ones(len(items_E)))[0]
+        if fixed < 0:
+            fixed, coefficient = 0.0, parts_2E[1].sum() / (parts_2E[1] ** 2).sum()
+        errors_E = fixed * parts_2E[0] + coefficient * parts_2E[1] - 1
+        return float((errors_E**2).sum()), Fit(float(fixed), float(coefficient), float(exponent))
+
+    return min((fitted(each) for each in EXPONENTS), key=lambda found: found[0])[1]
+
+
+def predict(fits: Mapping[str, Fit], items: int) -> dict[str, float]:
     """On one machine, however large, and on as many of 64 GiB as its bytes need."""
-    size = _at(fits["bytes"], items)
+    size = fits["bytes"].at(items)
     machines = math.ceil(size / (MACHINE_GIB * 2**30 * USED))
     part = items / machines
     return {
         "items": items,
         "gib": size / 2**30,
-        "ms": _at(fits["ms"], items),
-        "build_hours": sum(_at(fits[step], items) for step in STEPS) / 3600,
+        "ms": fits["ms"].at(items),
+        "build_hours": sum(fits[step].at(items) for step in STEPS) / 3600,
         "machines": machines,
-        "part_ms": _at(fits["ms"], part),
-        "part_build_hours": sum(_at(fits[step], part) for step in STEPS) / 3600,
+        "part_ms": fits["ms"].at(part),
+        "part_build_hours": sum(fits[step].at(part) for step in STEPS) / 3600,
     }
-
-
-def _at(power: tuple[float, float], items: float) -> float:
-    return float(power[0] * items ** power[1])
 
 
 def _built(

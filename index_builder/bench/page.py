@@ -21,8 +21,9 @@ index_builder.bench page` from the figures in [{folder}/]({folder}). How: `index
 - All are asked by inner product, one query at a time, on one thread, each in a process of its own,
   all pinned to one core. Rounds ask every contender in turn; times are medians over rounds of the
   median over queries, and a ratio is the median over rounds of the ratio within a round.
-- Builds are each library's recommended ones and others tried (`VARIANTS` of each file in
-  `index_builder/bench/contenders/`); the fastest that reaches the recall is shown.
+- Settings of each library are `VARIANTS` of its file in `index_builder/bench/contenders/`; the
+  fastest that reaches the recall is shown. At 250,000 items all builds take part, at other sizes the
+  first of them, with all settings of its search.
 - `trained` vectors are those of a model trained on a simulated log, enlarged; `heavy` ones are
   synthetic, of heavy tails: `index_builder/bench/vectors.py`.
 """
@@ -180,13 +181,16 @@ def _growth(document: Document, folder: Path) -> Iterator[str]:
             f"| {row['bytes'] / 1e6:,.1f} | {row['resident'] / 1e6:,.1f} | {row['k-means']:.1f} "
             f"| {row['fill']:.1f} | {row['effort map']:.1f} |"
         )
-    yield "\n| cost | grows as | at the size held out: predicted | found |\n|---|---|---:|---:|"
+    (held_out,) = {each["items"] for each in document["check"]}
+    yield f"\n| cost | fixed part | grows as | predicted for {held_out:,} | found |"
+    yield "|---|---:|---|---:|---:|"
     found = {each["cost"]: each for each in document["check"]}
     for cost, fitted in document["fits"].items():
         predicted = [
             _short(found[cost][each]) if cost in found else "" for each in ("predicted", "found")
         ]
-        yield f"| {cost} | N^{fitted['exponent']:.2f} | {predicted[0]} | {predicted[1]} |"
+        grows = f"{_short(fitted['fixed'])} | N^{fitted['exponent']:.2f}"
+        yield f"| {cost} | {grows} | {predicted[0]} | {predicted[1]} |"
     yield from _predictions(document)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from index_builder.bench.growth import Fit
+
 COLOURS = ("#c0392b", "#7f8c8d", "#2e86c1", "#1b4f72", "#76448a", "#1e8449", "#b9770e", "#ca6f1e")
 MARKERS = "o.sv^<>dxP"
 
@@ -59,9 +61,9 @@ def plot_growth(document: Mapping[str, Any], out: Path) -> None:
         for place, cost in enumerate(costs):
             items = [row["items"] for row in document["sizes"]]
             fitted = document["fits"][cost]
-            line = [fitted["coefficient"] * each ** fitted["exponent"] for each in items]
+            line = [Fit(**fitted).at(each) for each in items]
             axes.plot(items, [row[cost] for row in document["sizes"]], "o", color=COLOURS[place])
-            name = f"{cost}: N^{fitted['exponent']:.2f}"
+            name = f"{cost}: fixed part + N^{fitted['exponent']:.2f}"
             axes.plot(items, line, color=COLOURS[place], label=name)
         axes.set(xscale="log", yscale="log", xlabel="items", ylabel=label)
         axes.legend()

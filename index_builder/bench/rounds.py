@@ -34,6 +34,11 @@ class Entry:
     k: int
     efforts_Q: NDArray[np.int64]
 
+    @property
+    def key(self) -> tuple[str, int, bytes]:
+        """Equal for what the same worker would do alike."""
+        return self.variant, self.k, self.efforts_Q.tobytes()
+
 
 def alternate(
     entries: Sequence[Entry], queries_QM: Floats, rounds: int, progress: Progress

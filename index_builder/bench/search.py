@@ -187,9 +187,12 @@ def _time_all(
     for worker in {each.entrant.worker for each in timed}:
         worker.pin({core})
     queries_QM = questions.queries_QM[questions.mixed(setting.timed)]
-    entries = [each.entry for each in timed]
-    with phases("time", "blocks", len(entries) * (setting.rounds + 1)) as progress:
-        return alternate(entries, queries_QM, setting.rounds, progress)
+    keys = [(each.entrant.name, *each.entry.key) for each in timed]
+    once = dict(zip(keys, (each.entry for each in timed), strict=True))  # targets may share efforts
+    with phases("time", "blocks", len(once) * (setting.rounds + 1)) as progress:
+        seconds_RE = alternate(list(once.values()), queries_QM, setting.rounds, progress)
+    places = {key: place for place, key in enumerate(once)}
+    return seconds_RE[:, [places[key] for key in keys]]
 
 
 def _rows(field: Field, timed: Sequence[Timed], seconds_RE: NDArray[np.float64]) -> list[Document]:

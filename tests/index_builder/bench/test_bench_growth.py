@@ -2,7 +2,7 @@
 
 import pytest
 
-from index_builder.bench.growth import FITTED, conclude, predict
+from index_builder.bench.growth import FITTED, Fit, conclude, fit, predict
 
 POWERS = {"ms": 0.5, "bytes": 1.0, "resident": 1.0, "k-means": 1.0, "fill": 1.5, "effort map": 1.0}
 
@@ -26,12 +26,21 @@ def test_the_size_held_out_takes_no_part_in_the_fit():
     rows[2]["ms"] *= 100
     found = conclude(rows, check=400_000)
     assert found["fits"]["ms"]["exponent"] == pytest.approx(0.5)
+    assert found["fits"]["ms"]["fixed"] == pytest.approx(0, abs=1e-6)
     (ms,) = [each for each in found["check"] if each["cost"] == "ms"]
     assert ms["found"] == pytest.approx(100 * ms["predicted"])
 
 
+def test_what_a_call_costs_at_any_size_bends_no_power():
+    rows = [{"items": items, "ms": 0.02 + 1e-3 * items**0.5} for items in SIZES]
+    fitted = fit(rows, "ms")
+    assert (fitted.fixed, fitted.exponent) == pytest.approx((0.02, 0.5), rel=1e-3)
+    assert fitted.at(10**6) == pytest.approx(1.02)
+
+
 def test_a_catalogue_is_divided_among_as_many_machines_as_its_bytes_need():
-    fits = {cost: (1.0, power) for cost, power in POWERS.items()} | {"bytes": (140.0, 1.0)}
+    fits = {cost: Fit(0, 1.0, power) for cost, power in POWERS.items()}
+    fits["bytes"] = Fit(0, 140.0, 1.0)
     large = predict(fits, 10**9)
     assert large["machines"] == 3  # 130 GiB, of which a machine takes 48
     assert large["part_ms"] == pytest.approx((10**9 / 3) ** 0.5)
