@@ -85,7 +85,8 @@ class Categorical(_Feature):
             for row, value in enumerate(values)
         ]
         rows_V = vocabulary.rows(keys)
-        unknown_V = (rows_V == 0) & np.fromiter(map(bool, keys), bool, len(keys))
+        missing_V = np.array([not key for key in keys]) if "" in keys else np.False_
+        unknown_V = (rows_V == 0) & ~missing_V
         return rows_V[places_B], int(np.count_nonzero(unknown_V[places_B]))
 
 

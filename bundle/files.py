@@ -33,7 +33,8 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 STAGING_PREFIX = ".staging-"
 FORMAT = {"format", "format_version"}
 # Wrong, unless it is part of a text, and taken by pydantic for numbers and for version 1.
-SUSPECT = re.compile(rb'NaN|Infinity|"format_version"\s*:\s*true')
+SUSPECT = (b"NaN", b"Infinity")
+SUSPECT_VERSION = re.compile(rb'"format_version"\s*:\s*true')
 
 
 @contextmanager
@@ -118,7 +119,8 @@ def read_json(path: Path, model: type[Model]) -> tuple[Model, str]:
         found = model.model_validate_json(content)
     except ValidationError as error:
         wrong = error
-    if wrong or SUSPECT.search(content) or FORMAT - found.model_fields_set:
+    suspect = any(word in content for word in SUSPECT) or SUSPECT_VERSION.search(content)
+    if wrong or suspect or FORMAT - found.model_fields_set:
         _check_format(_parse(content, path.name), model, path.name)
     if wrong:
         raise _field_error(wrong, path.name)

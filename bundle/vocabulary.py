@@ -92,9 +92,8 @@ def packed(entries: Sequence[str]) -> Sequence[str]:
         content = "".join(entries).encode()
     except UnicodeEncodeError:  # half a surrogate pair
         return entries
-    ascii_only = content.isascii()
-    lengths = (len(entry if ascii_only else entry.encode()) for entry in entries)
-    lengths_V = np.fromiter(lengths, np.int64, len(entries))
+    texts = entries if content.isascii() else map(str.encode, entries)
+    lengths_V = np.fromiter(map(len, texts), np.int64, len(entries))
     width = int(lengths_V.max())
     if width > WIDEST or b"\0" in content:
         return entries

@@ -46,7 +46,7 @@ PROMISED_LENGTH = 500  # lists up to here must reach the target within max_effor
 AIM = 0.15  # the quantile aims at this share fewer misses than the target allows
 SHARES = (0.7, 0.5, 0.35)
 ROUNDING = 1e-5  # of a query's largest score: float32 sums in another order
-SAMPLE = 32  # users whose lists are searched for, others under each direction
+SAMPLE = 16  # users whose lists are searched for, others under each direction
 USERS_BLOCK = 256  # queries per exact scan: bounds memory
 
 

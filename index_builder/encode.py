@@ -5,7 +5,7 @@ Decisions
   item's id has in byte order: memory is bounded by the batches at work, whatever the catalogue's
   size.
 - One thread reads and encodes ahead while the tower works in as many threads as there are cores to
-  use, a batch each: the tower never waits for the table.
+  use, a batch each, in pieces that fit the cache: the tower never waits for the table.
 - A build notes how far it came every CHECKPOINT_S seconds, once that much is safe on disk, and goes
   on from there after a kill; see unfinished.py.
 """
@@ -36,6 +36,7 @@ from index_builder.unfinished import Stretch, Unfinished
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 CHECKPOINT_S = 30.0
+AT_ONCE = 1024  # items that the tower takes: what its layers hold stays in the cache
 
 
 def encode_items(
@@ -52,7 +53,7 @@ def encode_items(
     for rows_B, counts in _encode_onto(items_NM, bundle, catalogue, 0):
         unknown.update(counts)
         progress.advance(len(rows_B))
-    return _finished(items_NM, path), unknown
+    return _reopened(path), unknown
 
 
 def encode_unfinished(
@@ -68,9 +69,7 @@ def encode_unfinished(
         progress.advance(len(rows_B))
         if time.monotonic() - since >= CHECKPOINT_S:
             stretch, since = stretch.noted(items_NM, kept), time.monotonic()
-    if stretch.rows:
-        stretch.noted(items_NM, kept)
-    return _finished(items_NM, kept.vectors), kept.unknown()
+    return _reopened(kept.vectors), kept.unknown() + stretch.unknown
 
 
 def encode_users(bundle: Bundle, records: list[Record]) -> Floats:
@@ -98,18 +97,20 @@ class _Stretch:
     """Batches written since the last note."""
 
     def __init__(self) -> None:
-        self.rows, self._digest, self._unknown = 0, hashlib.sha256(), Counter[str]()
+        self.rows, self.unknown = 0, Counter[str]()
+        self._digest = hashlib.sha256()
 
     def add(self, vectors_BM: Floats, unknown: Mapping[str, int]) -> None:
         """Another batch."""
         self.rows += len(vectors_BM)
         self._digest.update(vectors_BM.data)
-        self._unknown.update(unknown)
+        self.unknown.update(unknown)
 
     def noted(self, items_NM: Floats, kept: Unfinished) -> _Stretch:
         """Note it once it is on disk; the next one."""
-        _flush(items_NM)
-        digest, unknown = self._digest.hexdigest(), dict(self._unknown)
+        assert isinstance(items_NM, np.memmap)  # noqa: S101
+        items_NM.flush()
+        digest, unknown = self._digest.hexdigest(), dict(self.unknown)
         kept.record.stretches.append(Stretch(rows=self.rows, sha256=digest, unknown=unknown))
         kept.save()
         return _Stretch()
@@ -156,27 +157,24 @@ def _write(
     rows_B: Rows,
     catalogue: Catalogue,
 ) -> None:
-    vectors_BM = tower.embed(arrays)
-    if not np.isfinite(vectors_BM).all():
-        row = int(np.flatnonzero(~np.isfinite(vectors_BM).all(axis=1))[0])
-        raise InputError(
-            "item_tower.onnx",
-            _item(catalogue, rows_B[row]),
-            found="a vector that is not finite",
-            remedy="the tower is broken: train and export again",
-        )
-    items_NM[rows_B] = vectors_BM
+    for start in range(0, len(rows_B), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        vectors_BM = tower.embed({name: array[part] for name, array in arrays.items()})
+        if not np.isfinite(vectors_BM).all():
+            row = int(np.flatnonzero(~np.isfinite(vectors_BM).all(axis=1))[0])
+            raise InputError(
+                "item_tower.onnx",
+                _item(catalogue, rows_B[part][row]),
+                found="a vector that is not finite",
+                remedy="the tower is broken: train and export again",
+            )
+        items_NM[rows_B[part]] = vectors_BM
 
 
-def _finished(items_NM: Floats, path: Path) -> Floats:
-    _flush(items_NM)
+def _reopened(path: Path) -> Floats:
+    """Read-only. What is not on disk yet is synced with all else of the index."""
     mapped_NM: Floats = np.load(path, mmap_mode="r")
     return mapped_NM
-
-
-def _flush(items_NM: Floats) -> None:
-    assert isinstance(items_NM, np.memmap)  # noqa: S101
-    items_NM.flush()
 
 
 def _item(catalogue: Catalogue, row: int) -> str:

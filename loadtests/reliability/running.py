@@ -54,7 +54,7 @@ class RunningService:
         while time.monotonic() < deadline and self._process.poll() is None:
             if self._answers() and self.logged(STARTED) >= len(self.workers()):
                 return self
-            time.sleep(0.1)
+            time.sleep(0.02)
         self.__exit__()
         raise ServiceError(f"the service did not become ready; its log is {self.log}")
 

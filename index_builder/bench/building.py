@@ -1,0 +1,238 @@
+"""A build against what its libraries take for the same: encoding, cells, effort map.
+
+    python -m index_builder.bench.building --releases bench-work/releases --log bench-work/log \
+        --items 1000000 --out docs/results
+
+Decisions
+- Encoding, beside onnxruntime in a bare loop: the same tower, batches and threads, over arrays that
+  are encoded already. Ours reads the table, encodes, runs the tower, hashes and writes.
+- Index, beside FAISS alone: plain k-means on the same sample, as many iterations, and adding to an
+  inverted file of the same codes. Ours is all that a build does with vectors: whitening, cells,
+  filling, effort map, writing, hashing.
+- Both go in turns, and each is given on the clock and in the processor's time. Where other programs
+  keep the cores busy, the latter is what a step costs.
+- The table is the log's items again and again, under other ids, up to ENCODED of them; the vectors
+  are the published index's, enlarged (`index_builder.enlarge`); users are its calibration sample,
+  half of them to shape the cells.
+
+Dimension letters: N items, M vector dims, B users, G directions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bundle.files import sha256
+from bundle.scoring import scale_query
+from bundle.store import Bundle, Index, read_current, read_pair
+from bundle.towers import open_item_tower
+from index_builder.bench.building_page import GOALS, NAME, met, page, ratios, write_page
+from index_builder.build import vector_facts
+from index_builder.calibrate import Target, calibrate
+from index_builder.cells import (
+    BLOCK,
+    ITERATIONS,
+    SAMPLE_PER_CELL,
+    Floats,
+    cell_count,
+    fill_cells,
+    train_centroids,
+    whitening,
+)
+from index_builder.columns import feature_columns
+from index_builder.encode import AT_ONCE, encode_unfinished
+from index_builder.enlarge import enlarge
+from index_builder.grid import weight_directions
+from index_builder.progress import Progress
+from index_builder.provenance import commit, machine
+from index_builder.settings import BuildSettings
+from index_builder.tables import ITEMS, Catalogue, open_items
+from index_builder.unfinished import unfinished
+
+ENCODED = 262_144  # items of the table that is encoded
+ROUNDS = 3  # of encoding
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one step."""
+
+    seconds: float
+    processor_s: float
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run as told by `argv`; the exit code: 1 where a goal was missed on the clock."""
+    options = _parser().parse_args(argv)
+    began, measured = datetime.now(UTC), commit()
+    bundle, index = read_pair(options.releases, read_current(options.releases))
+    with tempfile.TemporaryDirectory(prefix="csmf-building-", dir=options.scratch) as scratch:
+        steps = measure_encoding(bundle, options.log, Path(scratch), options.encoded)
+        steps |= measure_index(bundle, index, options.items, Path(scratch))
+    written = {
+        "command": shlex.join(
+            [
+                "python",
+                "-m",
+                "index_builder.bench.building",
+                *(sys.argv[1:] if argv is None else argv),
+            ]
+        ),
+        "began": began.isoformat(timespec="seconds"),
+        "commit": measured,
+        "machine": machine(),
+        "threads": faiss.omp_get_max_threads(),
+        "items": options.items,
+        "encoded": options.encoded,
+        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "steps": {name: vars(cost) for name, cost in steps.items()},
+    }
+    sys.stdout.write(page(written))
+    if options.out:
+        path = options.out / f"{NAME}.json"
+        path.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+        write_page(path)
+    return (
+        0 if all(met(goal, ratios(written["steps"], "seconds", written)) for goal in GOALS) else 1
+    )
+
+
+def timed(step: Callable[[], Any]) -> tuple[Any, Cost]:
+    """What a step returns, and its cost."""
+    clock, processor = time.perf_counter(), time.process_time()
+    made = step()
+    return made, Cost(time.perf_counter() - clock, time.process_time() - processor)
+
+
+def measure_encoding(bundle: Bundle, log: Path, scratch: Path, items: int) -> dict[str, Cost]:
+    """Cost of both ways to vectors, each the least of some rounds."""
+    catalogue = repeated_items(bundle, log / ITEMS, items, scratch / ITEMS)
+    features, tower = bundle.schema.item, open_item_tower(bundle)
+    encoded = [
+        bundle.schema.encode_item(feature_columns(batch, features), len(rows_B)).arrays
+        for rows_B, batch in catalogue.batches()
+    ]
+
+    pieces = [
+        {name: array[start : start + AT_ONCE] for name, array in arrays.items()}
+        for arrays in encoded
+        for start in range(0, len(arrays[features[0].name]), AT_ONCE)
+    ]
+
+    def bare() -> None:
+        with ThreadPoolExecutor(faiss.omp_get_max_threads()) as pool:
+            for _ in pool.map(tower.embed, pieces):
+                pass
+
+    def ours() -> None:
+        with unfinished(scratch, "measured") as kept:
+            encode_unfinished(bundle, catalogue, kept, Progress("encode", "items", items))
+
+    rounds = [(timed(bare)[1], timed(ours)[1]) for _ in range(ROUNDS)]
+    return {
+        "encode_bare": _least([each for each, _ in rounds]),
+        "encode": _least([each for _, each in rounds]),
+    }
+
+
+def repeated_items(bundle: Bundle, items: Path, count: int, path: Path) -> Catalogue:
+    """A table of as many items as asked: those of another, again and again, under other ids."""
+    names = [feature.name for feature in bundle.schema.item]
+    table = pq.read_table(items, columns=sorted({"item_id", *names}))
+    table = table.take(pa.array(np.arange(count) % table.num_rows))
+    place = table.schema.get_field_index("item_id")
+    others = pa.array([f"{name}.{row}" for row, name in enumerate(table["item_id"].to_pylist())])
+    pq.write_table(table.set_column(place, "item_id", others), path)
+    return open_items(path, names)
+
+
+def measure_index(bundle: Bundle, index: Index, items: int, scratch: Path) -> dict[str, Cost]:
+    """Cost of FAISS's steps and of ours, over the same vectors."""
+    rng = np.random.default_rng(0)
+    items_NM = enlarge(np.array(index.item_vectors_NM), items, scratch / "vectors.npy", rng)
+    users_BM = np.array(index.calibration_users_CM)[: 2 * BuildSettings().users // 2]
+    shaping_BM, measuring_BM = users_BM[::2], users_BM[1::2]
+    segments, steps = bundle.segments, {}
+    directions_GS = weight_directions(len(segments.names))
+    queries = [scale_query(shaping_BM, weights_S, segments) for weights_S in directions_GS]
+    whitening_M = whitening(np.concatenate(queries))
+    count = Progress("fill", "items", 2 * items)
+    bare_CM, steps["faiss_kmeans"] = timed(lambda: faiss_kmeans(items_NM))
+    centroids_CM, steps["kmeans"] = timed(lambda: train_centroids(items_NM, whitening_M, 0))
+    _, steps["faiss_add"] = timed(lambda: faiss_add(items_NM, bare_CM))
+    inverted, steps["fill"] = timed(lambda: fill_cells(items_NM, whitening_M, centroids_CM, count))
+    target = Target(BuildSettings().target_recall, 1.0)
+    _, steps["effort_map"] = timed(
+        lambda: calibrate(inverted, items_NM, measuring_BM, directions_GS, segments, target, count)
+    )
+
+    def seal() -> None:
+        vector_facts(items_NM, segments, inverted)
+        faiss.write_index(inverted.faiss_index, str(scratch / "items.faiss"))
+        for name in ("items.faiss", "vectors.npy"):
+            sha256(scratch / name)
+            sha256(scratch / name)  # once for the manifest, once to verify
+
+    _, steps["seal"] = timed(seal)
+    return steps
+
+
+def faiss_kmeans(items_NM: Floats) -> Floats:
+    """Centroids by FAISS alone."""
+    count, dim = items_NM.shape
+    cells = cell_count(count)
+    sample = np.random.default_rng(0).choice(count, min(count, cells * SAMPLE_PER_CELL), False)
+    kmeans = faiss.Kmeans(
+        dim, cells, niter=ITERATIONS, max_points_per_centroid=SAMPLE_PER_CELL, seed=0
+    )
+    kmeans.train(np.ascontiguousarray(items_NM[np.sort(sample)]))
+    return np.asarray(kmeans.centroids, np.float32)
+
+
+def faiss_add(items_NM: Floats, centroids_CM: Floats) -> None:
+    """Add all items to an inverted file of FAISS's with these cells."""
+    cells, dim = centroids_CM.shape
+    quantizer = faiss.IndexFlatL2(dim)
+    quantizer.add(centroids_CM)
+    fp16, product = faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+    index = faiss.IndexIVFScalarQuantizer(quantizer, dim, cells, fp16, product, False)
+    index.is_trained = True
+    for start in range(0, len(items_NM), BLOCK):
+        index.add(np.ascontiguousarray(items_NM[start : start + BLOCK]))
+
+
+def _least(costs: Sequence[Cost]) -> Cost:
+    return Cost(min(each.seconds for each in costs), min(each.processor_s for each in costs))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m index_builder.bench.building")
+    add = parser.add_argument
+    add("--releases", type=Path, required=True, help="whose published pair to measure with")
+    add("--log", type=Path, required=True, help="the log that its items come from")
+    add("--items", type=int, default=1_000_000, help="of the index (%(default)s)")
+    add("--encoded", type=int, default=ENCODED, help="items to encode (%(default)s)")
+    add("--scratch", type=Path, help="where to keep vectors meanwhile; default: the system's")
+    add("--out", type=Path, help=f"write {NAME}.json and {NAME}.md to this directory")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
