@@ -18,12 +18,13 @@ index_builder.bench page` from the figures in [{folder}/]({folder}). How: `index
 - All contenders search the same vectors for the same queries: users under each of the 15 weightings
   of a grid. Their effort is the least that reaches the recall in the **worst** of these weightings,
   judged by score, so that ties are fair.
-- All are asked by inner product, one query at a time, on one thread, each in a process of its own,
-  all pinned to one core. Rounds ask every contender in turn; times are medians over rounds of the
-  median over queries, and a ratio is the median over rounds of the ratio within a round.
+- All rank by inner product, graphs marked `l2` by a distance that ranks alike (`extended.py`), and
+  search for one query at a time, on one thread, each in a process of its own, all pinned to one
+  core. Rounds ask every contender in turn; times are medians over rounds of the median over queries,
+  and a ratio is the median over rounds of the ratio within a round.
 - Settings of each library are `VARIANTS` of its file in `index_builder/bench/contenders/`; the
-  fastest that reaches the recall is shown. At 250,000 items all builds take part, at other sizes the
-  first of them, with all settings of its search.
+  fastest that reaches the recall is shown. With `--all-variants` (250,000 items) all builds take
+  part, else the first of them with all settings of its search.
 - `trained` vectors are those of a model trained on a simulated log, enlarged; `heavy` ones are
   synthetic, of heavy tails: `index_builder/bench/vectors.py`.
 """

@@ -16,7 +16,7 @@ from index_builder.bench.contenders.contender import Floats, Given, Rows, Varian
 
 LIBRARY = "scann"
 EFFORT = "leaves searched"
-ROOT, REORDERED = {"leaves": 2}, (1.5, 3, 8)
+ROOT, REORDERED = {"leaves": 2}, (3, 8, 30)
 VARIANTS = (
     *(Variant(f"2√N leaves, reorder {n}k", ROOT, {"reordered": n}) for n in REORDERED),
     *(Variant(f"4√N leaves, reorder {n}k", {"leaves": 4}, {"reordered": n}) for n in REORDERED),

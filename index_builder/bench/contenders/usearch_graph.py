@@ -1,20 +1,30 @@
-"""usearch by inner product (`metric="ip"`), over fp16 vectors, its file mapped."""
+"""usearch over fp16 vectors, its file mapped; by distance in one dimension more (`extended.py`), or
+by raw inner product.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from usearch.index import Index
 
 from index_builder.bench.contenders.contender import Floats, Given, Rows, Variant
+from index_builder.bench.contenders.extended import extended, extending
 
 LIBRARY = "usearch"
 EFFORT = "candidates kept (expansion_search)"
 VARIANTS = (
-    Variant("f16, connectivity 16, expansion_add 128", {"links": 16, "building": 128}),
-    Variant("f16, connectivity 32, expansion_add 128", {"links": 32, "building": 128}),
-    Variant("f16, connectivity 32, expansion_add 256", {"links": 32, "building": 256}),
+    Variant(
+        "l2sq, connectivity 16, expansion_add 128", {"space": "l2", "links": 16, "building": 128}
+    ),
+    Variant(
+        "l2sq, connectivity 32, expansion_add 256", {"space": "l2", "links": 32, "building": 256}
+    ),
+    Variant(
+        "ip, connectivity 16, expansion_add 128", {"space": "ip", "links": 16, "building": 128}
+    ),
 )
 FILE = "items.usearch"
 MOST = 8192
@@ -22,15 +32,16 @@ MOST = 8192
 
 def build(given: Given, variant: Variant, directory: Path, threads: int) -> dict[str, float]:
     """Add and save."""
-    items_NM = np.array(given.read_items())
+    space = str(variant.build["space"])
+    items_NX = extended(given.read_items(), space)
     index = Index(
-        ndim=items_NM.shape[1],
-        metric="ip",
+        ndim=items_NX.shape[1],
+        metric={"l2": "l2sq", "ip": "ip"}[space],
         dtype="f16",
         connectivity=int(variant.build["links"]),
         expansion_add=int(variant.build["building"]),
     )
-    index.add(np.arange(len(items_NM), dtype=np.uint64), items_NM, threads=threads)
+    index.add(np.arange(len(items_NX), dtype=np.uint64), items_NX, threads=threads)
     index.save(str(directory / FILE))
     return {}
 
@@ -40,14 +51,15 @@ class UsearchGraph:
 
     most = MOST
 
-    def __init__(self, index: Index) -> None:
-        self.index, self.effort = index, 0
+    def __init__(self, index: Index, extend: Callable[[Floats], Floats]) -> None:
+        self.index, self.extend, self.effort = index, extend, 0
 
     def search(self, query_M: Floats, k: int, effort: int) -> Rows:
         """The best of the candidates."""
         if effort != self.effort:
             self.index.expansion_search = self.effort = effort
-        return np.asarray(self.index.search(query_M, k, threads=1).keys, np.int64)
+        found = self.index.search(self.extend(query_M), k, threads=1)
+        return np.asarray(found.keys, np.int64)
 
 
 def open_index(given: Given, variant: Variant, directory: Path) -> UsearchGraph:
@@ -55,4 +67,4 @@ def open_index(given: Given, variant: Variant, directory: Path) -> UsearchGraph:
     index = Index.restore(str(directory / FILE), view=True)
     if index is None:
         raise ValueError(f"{directory / FILE}: usearch cannot restore what it saved")
-    return UsearchGraph(index)
+    return UsearchGraph(index, extending(given.segments.dim, str(variant.build["space"])))

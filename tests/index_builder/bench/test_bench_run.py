@@ -87,10 +87,10 @@ def test_a_rival_is_represented_by_its_fastest_build_that_reaches_the_recall():
 
 
 def test_a_goal_that_is_missed_says_so():
-    found = judged(row("ours", 1.0, 0.95, True), row("exact", 10.0, 1.0, True))
+    found = judged(row("ours", 1.0, 0.95, True, "fp16"), row("exact", 10.0, 1.0, True))
     faster = found["times faster than exact, k = 500, recall 0.95"]
     assert (faster.value, faster.met) == (10, False)
-    assert found["bytes a vector, default"].met
+    assert found["bytes a vector, fp16"].met
 
 
 def test_an_unknown_contender_is_refused(tmp_path, capsys):
