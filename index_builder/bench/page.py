@@ -20,8 +20,8 @@ index_builder.bench page` from the figures in [{folder}/]({folder}). How: `index
   judged by score, so that ties are fair.
 - All rank by inner product, graphs marked `l2` by a distance that ranks alike (`extended.py`), and
   search for one query at a time, on one thread, each in a process of its own, all pinned to one
-  core. Rounds ask every contender in turn; times are medians over rounds of the median over queries,
-  and a ratio is the median over rounds of the ratio within a round.
+  core. Rounds ask every contender in turn; times are medians over rounds of the median over
+  queries, and a ratio is the median over rounds of the ratio within a round.
 - Settings of each library are `VARIANTS` of its file in `index_builder/bench/contenders/`; the
   fastest that reaches the recall is shown. With `--all-variants` (250,000 items) all builds take
   part, else the first of them with all settings of its search.

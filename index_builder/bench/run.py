@@ -45,7 +45,9 @@ def search(arguments: argparse.Namespace) -> None:
     document["setting"] = {"items": setting.items, "users": setting.users, "rounds": setting.rounds}
     with _work(arguments.work) as work:
         sets = [
-            measure(_for(setting, drawn, arguments), drawn, work / drawn.name, cores, phases)
+            measure(
+                _for(setting, drawn, arguments), drawn, work / drawn.given.items.stem, cores, phases
+            )
             for drawn in _draw(arguments, work)
         ]
         if arguments.releases:

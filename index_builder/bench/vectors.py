@@ -62,7 +62,7 @@ def from_release(
             found=f"one, {bundle.segments.names[0]!r}",
             remedy="weights do nothing to one segment: give a release of a cascade",
         )
-    path = scratch / "trained.npy"
+    path = scratch / f"trained-{items}.npy"
     enlarge(np.array(index.item_vectors_NM), items, path, rng)
     run, originals = index.manifest.run_id, index.manifest.items
     note = (
@@ -76,7 +76,7 @@ def from_release(
 
 def from_generator(items: int, users: int, scratch: Path, rng: np.random.Generator) -> Drawn:
     """Items and users of heavy tails."""
-    path = scratch / "heavy.npy"
+    path = scratch / f"heavy-{items}.npy"
     people_UM = draw_heavy(items, USERS, path, rng)
     note = "Synthetic: topics of Zipf's sizes, Pareto lengths; `index_builder/bench/vectors.py`."
     return _drawn("heavy", note, path, SEGMENTS, np.array(WEIGHTS), people_UM, users)
