@@ -7,6 +7,7 @@ import pytest
 
 from bundle.scoring import exact_top_k, scale_query
 from index_builder.bench.contenders.contender import Variant
+from index_builder.bench.contenders.extended import extended, extending
 from index_builder.bench.entrants import CONTENDERS, chosen
 from index_builder.bench.vectors import from_generator
 from index_builder.bench.worker import LeftOutError, Worker
@@ -38,6 +39,15 @@ def test_with_the_largest_effort_a_contender_finds_nearly_all(name, drawn, tmp_p
         assert all(len(rows) == K and rows.dtype == np.int64 for rows in found)
         recall = recall_by_score(np.stack(found), scores_QK, queries_QM, given.read_items())
         assert recall > CEILINGS.get(variant.name, 0.75), variant.name
+
+
+def test_a_dimension_more_makes_the_nearest_of_the_best(drawn):
+    items_NM, [query_M] = drawn.given.read_items(), drawn.asking_UM[:1]
+    items_NX = extended(items_NM, "l2")
+    distances_N = np.square(items_NX - extending(len(query_M), "l2")(query_M)).sum(axis=1)
+    nearest, best = np.argsort(distances_N)[:50], np.argsort(-(items_NM @ query_M))[:50]
+    np.testing.assert_array_equal(nearest, best)
+    np.testing.assert_array_equal(extended(items_NM, "ip"), items_NM)
 
 
 def test_only_variants_of_the_first_ones_files_take_part_unless_all_are_wanted():
