@@ -33,7 +33,7 @@ class Asking:
     """Connections to one port that ask these bodies in turn."""
 
     def __init__(self, port: int, bodies: list[str], connections: int) -> None:
-        self._requests = itertools.cycle([_request(body.encode()) for body in bodies])
+        self._requests = itertools.cycle([request(body.encode()) for body in bodies])
         self._poll = select.epoll()
         self._open = dict(self._connect(port) for _ in range(connections))
 
@@ -70,7 +70,8 @@ class Asking:
         connection.socket.send(next(self._requests))
 
 
-def _request(body: bytes) -> bytes:
+def request(body: bytes) -> bytes:
+    """A whole request for a list."""
     head = (
         "POST /retrieve HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         f"content-length: {len(body)}\r\n\r\n"

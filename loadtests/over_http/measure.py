@@ -5,8 +5,8 @@ Decisions
   Over HTTP the client's part is paid like the worker's.
 - A ratio is taken of two turns of one round, so that both meet the same machine; a figure is the
   median of its rounds.
-- Where other programs use the cores, two figures hold longer than the rest: `p10_ratio`, of the
-  answers that nobody interrupted, and `…_cpu_ratio`, of processor time.
+- Where other programs use the cores, some figures hold longer than the rest: `one_loop_…`, of one
+  process (oneloop.py), its p25 and p5 more than its p50, and `…_cpu_ratio`, of processor time.
 - Two workers have two cores and a client on each, one worker one core and one client.
 - Under load the client has the other core: how late an answer is must not depend on who asks.
 """
@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from http.client import HTTPConnection
 from pathlib import Path
 
+from loadtests.over_http.oneloop import on_one_loop
 from loadtests.over_http.side import Side, Turn, cpu_s, pin
 from loadtests.over_http.visible import set_weights, staleness
 from loadtests.reliability.openloop import Offer, offered
@@ -50,13 +51,13 @@ class Service:
     """A running service with its workers each on a core."""
 
     def __init__(self, running: RunningService, cores: list[int]) -> None:
-        self.port, self._workers = running.port, running.workers()
-        for worker, core in zip(self._workers, cores, strict=True):
+        self.port, self.workers = running.port, running.workers()
+        for worker, core in zip(self.workers, cores, strict=True):
             pin(worker, core)
 
     def cpu_s(self) -> float:
         """Processor time of its workers so far."""
-        return sum(map(cpu_s, self._workers))
+        return sum(map(cpu_s, self.workers))
 
 
 @contextmanager
@@ -72,12 +73,15 @@ def measure(pair: Pair, k: int, plan: Plan, work: Path) -> Figures:
     """All figures of one list length."""
     bodies = [json.dumps({"user": user, "k": k}) for user in pair.users()]
     one, two = plan.cores
+    state = str(work / "one-loop")
+    figures = on_one_loop(str(pair.releases), state, bodies, one, plan.load_s)
     with ExitStack() as stack:
         single = stack.enter_context(service(pair, work / "one", [one], plan))
         double = stack.enter_context(service(pair, work / "two", [one, two], plan))
         rounds = _rounds(pair, bodies, single, double, plan, work)
-        figures = {name: round(statistics.median(seen), 4) for name, seen in rounds.items()}
-        return figures | _under_load(single, bodies, plan)
+        figures |= {name: statistics.median(seen) for name, seen in rounds.items()}
+        figures |= _under_load(single, bodies, plan)
+    return {name: round(value, 4) for name, value in figures.items()}
 
 
 def _rounds(
@@ -130,7 +134,6 @@ def _round(sides: dict[str, Side], single: Service, turn_s: float) -> Figures:
         "inprocess_per_s": inprocess.rate,
         "p50_ms": 1e3 * alone.p50_s,
         "p50_ratio": alone.p50_s / inprocess.p50_s,
-        "p10_ratio": alone.p10_s / inprocess.p10_s,
         "p50_cpu_ratio": (alone_cpu_s + alone.cpu_s) / alone.requests / own_s,
         "weighted_p50_ratio": weighted.p50_s / alone.p50_s,
         "per_s": many.rate,
@@ -165,7 +168,7 @@ def _under_load(single: Service, bodies: list[str], plan: Plan) -> Figures:
 def measure_visibility(pair: Pair, plan: Plan, work: Path) -> Figures:
     """How long two workers still answer with older weights."""
     with service(pair, work / "visible", list(plan.cores), plan) as asked:
-        waits = staleness(asked.port, plan.changes)
+        waits = staleness(asked.port, asked.workers, plan.changes)
     waits_ms = sorted(1e3 * wait for wait in waits)
     return {
         "visible_p50_ms": round(statistics.median(waits_ms), 2),

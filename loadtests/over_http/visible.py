@@ -1,8 +1,8 @@
 """How long after a change of weights was acknowledged may a worker still answer with older ones?
 
 Decisions
-- All connections ask at once, again and again, until each was answered with the new weights. They
-  are enough to reach every worker.
+- Connections to every worker ask at once, again and again, until each was answered with the new
+  weights.
 - What counts for a connection is when the request was sent that was answered so; for a change, the
   slowest connection. The figure is late by as much as a round of answers takes, and never early.
 """
@@ -13,22 +13,24 @@ import json
 import random
 import re
 import time
+from collections.abc import Sequence
 from http.client import HTTPConnection
 from typing import Any
 
+from loadtests.over_http.workers import on_each_worker
 from loadtests.reliability.running import ServiceError
 
 SCENARIO = "visible"
-CONNECTIONS = 8
+CONNECTIONS = 2  # to each worker
 PAUSE_S = 0.03  # at most, between changes: so that they meet a store's polls at any phase
 _VERSION = re.compile(rb'"weights_version":(\d+)')
 
 
-def staleness(port: int, changes: int) -> list[float]:
+def staleness(port: int, workers: Sequence[int], changes: int) -> list[float]:
     """Seconds for each change. Raises ServiceError."""
     pause = random.Random(1)
     operator = HTTPConnection("127.0.0.1", port, timeout=30)
-    asking = [HTTPConnection("127.0.0.1", port, timeout=30) for _ in range(CONNECTIONS)]
+    asking = on_each_worker(port, workers, CONNECTIONS)
     waits = []
     for change in range(changes):
         changed = set_weights(operator, SCENARIO, 1.0 + change % 2)
