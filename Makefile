@@ -54,7 +54,8 @@ paper-quick: $(VENV)/.installed-demo  ## the same on small logs, in minutes; its
 	$(BIN)/python -m training.paper --quick --out paper-quick/page --work paper-quick
 
 bench: $(VENV)/.installed-bench $(BENCH)/releases/CURRENT  ## the search beside its rivals, 1 M items
-	$(BIN)/python -m index_builder.bench --releases $(BENCH)/releases --quick --users 32 --work $(BENCH)/1m
+	$(BIN)/python -m index_builder.bench --releases $(BENCH)/releases --quick --users 32 \
+	  --rounds 7 --timed 45 --work $(BENCH)/1m
 
 bench-full: $(VENV)/.installed-bench $(BENCH)/releases/CURRENT  ## all settings at 250,000, the first ones at 4 M, growth; hours
 	$(BIN)/python -m index_builder.bench --releases $(BENCH)/releases --items 250000 --all-variants \

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from index_builder.bench.growth import Fit
 
-COLOURS = ("#c0392b", "#7f8c8d", "#2e86c1", "#1b4f72", "#76448a", "#1e8449", "#b9770e", "#ca6f1e")
-MARKERS = "o.sv^<>dxP"
+COLOURS = [f"C{number}" for number in (3, 7, 0, 9, 4, 2, 1, 8, 5, 6)]
+MARKERS = "oXsv^<>dxP"
 
 
 def plot_curves(document: Mapping[str, Any], out: Path) -> None:
@@ -28,7 +28,7 @@ def plot_curves(document: Mapping[str, Any], out: Path) -> None:
                 "marker": MARKERS[place % len(MARKERS)],
             }
             axes.plot([ms for ms, _ in curve], [recall for _, recall in curve], label=name, **style)
-        axes.set(title=f"k = {k}", xscale="log", xlabel="ms of a query", ylim=(0.5, 1.005))
+        axes.set(title=f"k = {k}", xscale="log", xlabel="ms of a query", ylim=(0.75, 1.005))
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("recall, worst weights")
     panels[0].legend(fontsize="small")
