@@ -4,19 +4,19 @@ Decisions
 - Vectors are written straight into a memory-mapped .npy, one batch at a time, at the row that the
   item's id has in byte order: memory is bounded by the batches at work, whatever the catalogue's
   size.
-- One thread reads and encodes ahead while the tower works in as many threads as there are cores to
-  use, a batch each, in pieces that fit the cache: the tower never waits for the table.
+- One thread reads, encodes and writes while the tower works in as many threads as there are cores
+  to use, a batch each, in pieces that fit the cache: the tower never waits for the table.
 - A build notes how far it came every CHECKPOINT_S seconds, once that much is safe on disk, and goes
   on from there after a kill; see unfinished.py.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from index_builder.columns import feature_columns
 from index_builder.errors import InputError
 from index_builder.progress import Progress
 from index_builder.tables import REQUESTS, USERS, Catalogue, Record, as_columns
-from index_builder.unfinished import Stretch, Unfinished
+from index_builder.unfinished import Unfinished
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -50,9 +50,10 @@ def encode_items(
     shape = (len(catalogue), bundle.segments.dim)
     items_NM: Floats = np.lib.format.open_memmap(path, "w+", np.float32, shape)
     unknown: Counter[str] = Counter()
-    for rows_B, counts in _encode_onto(items_NM, bundle, catalogue, 0):
-        unknown.update(counts)
-        progress.advance(len(rows_B))
+    for batch in _encoded(bundle, catalogue, 0):
+        _write(batch, items_NM, catalogue)
+        unknown.update(batch.unknown)
+        progress.advance(len(batch.rows_B))
     return _reopened(path), unknown
 
 
@@ -61,15 +62,18 @@ def encode_unfinished(
 ) -> tuple[Floats, Counter[str]]:
     """The same, to `kept.vectors`, going on where a killed build of the same stopped."""
     shape = (len(catalogue), bundle.segments.dim)
-    items_NM, done = kept.open_vectors(shape, catalogue.rank_N)
-    progress.advance(done)
-    stretch, since = _Stretch(), time.monotonic()
-    for rows_B, counts in _encode_onto(items_NM, bundle, catalogue, done):
-        stretch.add(items_NM[rows_B], counts)
-        progress.advance(len(rows_B))
+    items_NM, noted = kept.open_vectors(shape, catalogue.rank_N)
+    progress.advance(noted)
+    done, unknown, since = noted, Counter[str](), time.monotonic()
+    for batch in _encoded(bundle, catalogue, noted):
+        _write(batch, items_NM, catalogue)
+        unknown.update(batch.unknown)
+        progress.advance(len(batch.rows_B))
+        done += len(batch.rows_B)
         if time.monotonic() - since >= CHECKPOINT_S:
-            stretch, since = stretch.noted(items_NM, kept), time.monotonic()
-    return _reopened(kept.vectors), kept.unknown() + stretch.unknown
+            kept.note(items_NM, catalogue.rank_N[noted:done], unknown)
+            noted, unknown, since = done, Counter[str](), time.monotonic()
+    return _reopened(kept.vectors), kept.unknown() + unknown
 
 
 def encode_users(bundle: Bundle, records: list[Record]) -> Floats:
@@ -93,38 +97,19 @@ def encode_users(bundle: Bundle, records: list[Record]) -> Floats:
     return users_BM
 
 
-class _Stretch:
-    """Batches written since the last note."""
+@dataclass(frozen=True)
+class _Batch:
+    """Vectors of a batch, in pieces, and where they belong."""
 
-    def __init__(self) -> None:
-        self.rows, self.unknown = 0, Counter[str]()
-        self._digest = hashlib.sha256()
-
-    def add(self, vectors_BM: Floats, unknown: Mapping[str, int]) -> None:
-        """Another batch."""
-        self.rows += len(vectors_BM)
-        self._digest.update(vectors_BM.data)
-        self.unknown.update(unknown)
-
-    def noted(self, items_NM: Floats, kept: Unfinished) -> _Stretch:
-        """Note it once it is on disk; the next one."""
-        assert isinstance(items_NM, np.memmap)  # noqa: S101
-        items_NM.flush()
-        digest, unknown = self._digest.hexdigest(), dict(self.unknown)
-        kept.record.stretches.append(Stretch(rows=self.rows, sha256=digest, unknown=unknown))
-        kept.save()
-        return _Stretch()
+    rows_B: Rows
+    unknown: Mapping[str, int]
+    pieces: Future[list[Floats]]
 
 
-def _encode_onto(
-    items_NM: Floats, bundle: Bundle, catalogue: Catalogue, done: int
-) -> Iterator[tuple[Rows, Mapping[str, int]]]:
-    """Write the vectors of each batch to their rows, but for the first `done` of the table.
-
-    Yields the rows written and the unknown values in them, in the order of the table.
-    """
+def _encoded(bundle: Bundle, catalogue: Catalogue, done: int) -> Iterator[_Batch]:
+    """Batches in the order of the table, but for its first `done` rows."""
     tower, threads = open_item_tower(bundle), faiss.omp_get_max_threads()
-    at_work: deque[tuple[Rows, Mapping[str, int], Future[None]]] = deque()
+    at_work: deque[_Batch] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="tower") as pool:
         for rows_B, batch in catalogue.batches(done):
             columns = feature_columns(batch, bundle.schema.item)
@@ -133,42 +118,35 @@ def _encode_onto(
             except FeatureError as error:
                 place = _item(catalogue, rows_B[error.row])
                 raise _bad_value(catalogue.path.name, place, error) from None
-            written = pool.submit(_write, tower, encoded.arrays, items_NM, rows_B, catalogue)
-            at_work.append((rows_B, encoded.unknown, written))
+            pieces = pool.submit(_embed, tower, encoded.arrays, len(rows_B))
+            at_work.append(_Batch(rows_B, encoded.unknown, pieces))
             if len(at_work) > threads:  # one is ready for whoever ends first
-                yield _ended(at_work)
-        while at_work:
-            yield _ended(at_work)
+                yield at_work.popleft()
+        yield from at_work
 
 
-def _ended(
-    at_work: deque[tuple[Rows, Mapping[str, int], Future[None]]],
-) -> tuple[Rows, Mapping[str, int]]:
-    """The oldest batch, once it is written. Raises what its thread raised."""
-    rows_B, unknown, written = at_work.popleft()
-    written.result()
-    return rows_B, unknown
+def _embed(tower: Tower, arrays: Mapping[str, NDArray[Any]], rows: int) -> list[Floats]:
+    return [
+        tower.embed({name: array[start : start + AT_ONCE] for name, array in arrays.items()})
+        for start in range(0, rows, AT_ONCE)
+    ]
 
 
-def _write(
-    tower: Tower,
-    arrays: Mapping[str, NDArray[Any]],
-    items_NM: Floats,
-    rows_B: Rows,
-    catalogue: Catalogue,
-) -> None:
-    for start in range(0, len(rows_B), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        vectors_BM = tower.embed({name: array[part] for name, array in arrays.items()})
+def _write(batch: _Batch, items_NM: Floats, catalogue: Catalogue) -> None:
+    """Put vectors into their rows, once they are there. Raises InputError."""
+    start = 0
+    for vectors_BM in batch.pieces.result():
+        rows_B = batch.rows_B[start : start + len(vectors_BM)]
         if not np.isfinite(vectors_BM).all():
             row = int(np.flatnonzero(~np.isfinite(vectors_BM).all(axis=1))[0])
             raise InputError(
                 "item_tower.onnx",
-                _item(catalogue, rows_B[part][row]),
+                _item(catalogue, rows_B[row]),
                 found="a vector that is not finite",
                 remedy="the tower is broken: train and export again",
             )
-        items_NM[rows_B[part]] = vectors_BM
+        items_NM[rows_B] = vectors_BM
+        start += len(vectors_BM)
 
 
 def _reopened(path: Path) -> Floats:

@@ -27,7 +27,7 @@ import io
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +106,14 @@ class Unfinished:
             self.record.stretches.append(stretch)
             done += stretch.rows
         return items_NM, done
+
+    def note(self, items_NM: Floats, rows: NDArray[np.int64], unknown: Mapping[str, int]) -> None:
+        """Let the next rows of the table count, which are at these rows of the vectors."""
+        assert isinstance(items_NM, np.memmap)  # noqa: S101
+        items_NM.flush()
+        digest = digest_of(items_NM, rows)
+        self.record.stretches.append(Stretch(rows=len(rows), sha256=digest, unknown=dict(unknown)))
+        self.save()
 
     def unknown(self) -> Counter[str]:
         """Values per feature that training never saw, of all stretches."""
