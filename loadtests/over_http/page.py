@@ -19,6 +19,11 @@ the body, find the weights, encode the user, run the tower, search, and write th
 measured: [loadtests.md](../loadtests.md#the-http-path-against-the-same-work-in-one-process); what
 made it fast, and what did not help: [lab-notes.md](../lab-notes.md#what-http-costs).
 """
+SHARED = """
+
+**Other programs wanted the cores, too.** What changes hands between two processes waits for them
+each time, so most rows tell of those programs and not of the service. The one that tells of it is
+the last of one event loop, and that is an upper bound: caches are cold after each wait."""
 ROWS = {
     "inprocess_p50_ms": "in one process, p50, ms",
     "p50_ms": "over HTTP, one at a time, p50, ms",
@@ -67,6 +72,8 @@ def page(document: Mapping[str, Any]) -> str:
         f"Python {machine['python']}. A **bold** figure missed its goal. Figures in milliseconds "
         "and a second hold for a quiet machine only; ratios are taken of neighbouring turns."
     )
+    if machine["load_average"] > machine["cores"]:
+        where += SHARED
     command = f"```\n{document['command']}\n```"
     tables = "\n".join(rows) + "\n\n| weights | | goal |\n|---|---|---|\n" + "\n".join(once)
     return f"{INTRO}\n{tables}\n\n{where}\n\n{command}\n\nAll figures: [http.json](http.json).\n"

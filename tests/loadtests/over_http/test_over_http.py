@@ -7,7 +7,7 @@ from support.release import add_exact_index, make_release
 
 from bundle.store import publish
 from loadtests.over_http.__main__ import main
-from loadtests.over_http.page import ONCE, ROWS, page
+from loadtests.over_http.page import FIGURES, ONCE, ROWS, page
 
 DOCUMENT = {
     "command": "python -m loadtests.over_http",
@@ -17,6 +17,21 @@ DOCUMENT = {
     "figures": {"items": 1000},
     "thresholds": [],
 }
+
+
+def test_the_committed_page_is_the_one_that_its_figures_give():
+    written = FIGURES.with_suffix(".md").read_text()
+    assert page(json.loads(FIGURES.read_text())) == written, (
+        "run: python -m loadtests.over_http.page"
+    )
+
+
+def test_a_page_says_so_when_the_machine_was_shared():
+    figures = {"items": 1000, **dict.fromkeys(ONCE, 5.0)}
+    for load, said in ((1.9, False), (2.1, True)):
+        machine = {**DOCUMENT["machine"], "load_average": load}
+        text = page({**DOCUMENT, "figures": figures, "machine": machine})
+        assert ("Other programs wanted the cores" in text) == said
 
 
 def test_a_figure_that_missed_its_goal_is_bold_in_the_page(tmp_path):
