@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from bundle import errors
 from bundle.attributes import AttributeColumn, attribute_files, read_attributes
+from bundle.copies import COPIES, Copies, copies_files, read_copies
 from bundle.features import FeatureSchema
 from bundle.files import (
     Digest,
@@ -68,7 +69,7 @@ class Bundle:
 
 @dataclass(frozen=True)
 class Index:
-    """A verified index; arrays are memory maps. Row i of each belongs to FAISS id i."""
+    """A verified index; arrays are memory maps, a row of each per item."""
 
     directory: Path
     manifest: IndexManifest
@@ -78,6 +79,7 @@ class Index:
     attributes: tuple[AttributeColumn, ...]
     golden: GoldenSet
     sha256: str
+    copies: Copies | None = None
 
     @property
     def faiss_file(self) -> Path:
@@ -130,7 +132,9 @@ def seal_bundle(
 
 def index_files(directory: Path) -> list[FileEntry]:
     """The entries that index.json lists, for IndexManifest.files."""
-    return describe_files(directory, [*INDEX_FILES, *attribute_files(directory)])
+    return describe_files(
+        directory, [*INDEX_FILES, *attribute_files(directory), *copies_files(directory)]
+    )
 
 
 def seal_index(directory: Path, manifest: IndexManifest) -> None:
@@ -170,15 +174,22 @@ def read_index(
         item_ids_N = load_array(directory / "item_ids.npy", "S", (count,))
         check_sorted(item_ids_N, "item_ids.npy")
         golden, _ = read_json(directory / "golden.json", GoldenSet)
+        listed = {entry.path for entry in manifest.files}
+        copies = read_copies(directory, listed, count)
+        if copies and manifest.kind == "exact":
+            raise errors.InvalidFieldError(
+                INDEX_MANIFEST, "files", expected=f"{COPIES} for ivf only", found="it for exact"
+            )
         return Index(
             directory,
             manifest,
             item_ids_N,
             load_array(directory / "item_vectors.npy", "f4", (count, dim)),
             load_array(directory / "calibration_users.npy", "f4", (None, dim)),
-            read_attributes(directory, {entry.path for entry in manifest.files}, count),
+            read_attributes(directory, listed, count),
             golden,
             digest,
+            copies,
         )
 
 

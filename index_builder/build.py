@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.attributes import write_attributes
+from bundle.copies import write_copies
 from bundle.effort import EffortMap
 from bundle.files import sha256, to_json
 from bundle.manifest import IndexManifest, VectorFacts
@@ -36,6 +37,7 @@ from bundle.store import INDEXES, Bundle, index_files, read_bundle, seal_index, 
 from index_builder.attributes import read_attributes
 from index_builder.calibrate import Target, calibrate
 from index_builder.cells import BLOCK, InvertedFile, fill_cells, train_centroids, whitening
+from index_builder.copies import find_copies
 from index_builder.encode import encode_unfinished, encode_users
 from index_builder.fold import folded_items
 from index_builder.golden import golden_set
@@ -109,6 +111,7 @@ def _build(
         with phases("seal"):
             index = inverted.faiss_index if inverted else _exact_index(items_NM)
             faiss.write_index(index, str(staging / "items.faiss"))
+            write_copies(staging, inverted.copies if inverted else None)
             manifest = IndexManifest(
                 build_id=build_id,
                 run_id=inputs.bundle.manifest.run_id,
@@ -194,7 +197,8 @@ def _cluster(
             "centroids", lambda: train_centroids(items_NM, whitening_M, settings.seed)
         )
     with phases("fill", "items", 2 * len(items_NM)) as progress:
-        return fill_cells(items_NM, whitening_M, centroids_CM, progress)
+        copies = find_copies(items_NM)
+        return fill_cells(items_NM, whitening_M, centroids_CM, progress, copies)
 
 
 def _calibrate(

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from bundle.effort import EffortMap, EffortPoint, reduced_cells
 from bundle.scoring import exact_top_k, scale_query
 from bundle.segments import Segments
-from index_builder.cells import InvertedFile, visiting
+from index_builder.cells import InvertedFile
 from index_builder.errors import BelowTargetError
 from index_builder.progress import Progress
 from index_builder.truth import exact_lists
@@ -189,7 +189,7 @@ def _kept(
     reached, found = 0.0, 0.0
     for lists, effort in zip(samples, efforts, strict=True):
         queries_BM, k = lists.queries_BM, lists.scores_BK.shape[1]
-        _, found_BK = inverted.faiss_index.search(queries_BM, k, params=visiting(effort))
+        found_BK = inverted.search(queries_BM, k, effort)
         found += recall_by_score(found_BK, lists.scores_BK, queries_BM, items_NM)
         reached += float(np.mean(lists.depths_BK <= effort))
     return min(1.0, found / reached) if found else 1.0

@@ -10,6 +10,8 @@ Decisions
 - A search visits the cells whose un-normalised mean has the largest inner product with the query:
   an L2 coarse quantizer collapses once weights stretch the query.
 - Codes are fp16. Cells that attract no item are dropped.
+- Items that share a vector (`copies`) lie in one cell, as one vector under one id; the cell's mean
+  still counts each of them, so that what many items share is met early.
 
 Dimension letters: N items, M vector dims, C cells, Q queries, B block.
 """
@@ -23,6 +25,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from bundle.copies import Copies
 from index_builder.errors import InputError
 from index_builder.progress import Progress
 
@@ -32,6 +35,7 @@ BLOCK = 65_536
 # times the seconds of k-means.
 SAMPLE_PER_CELL, ITERATIONS = 64, 10
 FP16_MAX = 65_504.0
+NOT_STORED = -1
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,20 @@ class InvertedFile:
     faiss_index: faiss.IndexIVFScalarQuantizer
     cells_N: NDArray[np.int32]
     means_CM: Floats
+    copies: Copies | None = None
 
     @property
     def sizes_C(self) -> NDArray[np.int64]:
         """Items per cell."""
         return np.bincount(self.cells_N, minlength=len(self.means_CM))
+
+    def search(self, queries_BM: Floats, k: int, cells: int) -> NDArray[np.int64]:
+        """The best k rows of so many cells [B, K]; -1 where they hold fewer."""
+        scores_BK, ids_BK = self.faiss_index.search(queries_BM, k, params=visiting(cells))
+        if self.copies is None:
+            return ids_BK
+        found = zip(ids_BK, scores_BK, strict=True)
+        return np.stack([self.copies.expanded(*each, most=k)[0] for each in found])
 
 
 def cell_count(items: int) -> int:
@@ -88,15 +101,27 @@ def visiting(cells: int) -> faiss.SearchParameters:
 
 
 def fill_cells(
-    items_NM: Floats, whitening_M: Floats, centroids_CM: Floats, progress: Progress
+    items_NM: Floats,
+    whitening_M: Floats,
+    centroids_CM: Floats,
+    progress: Progress,
+    copies: Copies | None = None,
 ) -> InvertedFile:
     """Assign all items and add them. `progress` counts items twice: assigned, then added.
 
+    Without `copies` items that share a vector are stored one by one, each under its row.
     Raises InputError when a component does not fit fp16.
     """
     cells_N, means_CM = _assign(items_NM, whitening_M, centroids_CM, progress)
+    ids_N = np.arange(len(items_NM))
+    if copies:
+        firsts_G = copies.rows_R[copies.starts_G1[:-1]]
+        cells_N[copies.rows_R] = np.repeat(cells_N[firsts_G], copies.sizes_G)
+        ids_N[copies.rows_R] = NOT_STORED
+        ids_N[firsts_G] = len(items_NM) + np.arange(len(firsts_G))
     cells_N, means_CM = _drop_empty(cells_N, means_CM)
-    return InvertedFile(_fill(items_NM, cells_N, means_CM, progress), cells_N, means_CM)
+    index = _fill(items_NM, ids_N, cells_N, means_CM, progress)
+    return InvertedFile(index, cells_N, means_CM, copies)
 
 
 def _assign(
@@ -137,7 +162,11 @@ def _drop_empty(cells_N: NDArray[np.int32], means_CM: Floats) -> tuple[NDArray[n
 
 
 def _fill(
-    items_NM: Floats, cells_N: NDArray[np.int32], means_CM: Floats, progress: Progress
+    items_NM: Floats,
+    ids_N: NDArray[np.int64],
+    cells_N: NDArray[np.int32],
+    means_CM: Floats,
+    progress: Progress,
 ) -> faiss.IndexIVFScalarQuantizer:
     cells, dim = means_CM.shape
     quantizer = faiss.IndexFlatIP(dim)
@@ -148,13 +177,22 @@ def _fill(
     index.is_trained = True  # fp16 learns nothing, and the cells are already known
     for start in range(0, len(items_NM), BLOCK):
         block_BM = np.ascontiguousarray(items_NM[start : start + BLOCK], np.float32)
-        ids_B = np.arange(start, start + len(block_BM), dtype=np.int64)
+        ids_B = ids_N[start : start + BLOCK]
         cells_B = cells_N[start : start + BLOCK].astype(np.int64)
-        index.add_core(
-            len(block_BM),
-            faiss.swig_ptr(block_BM),
-            faiss.swig_ptr(ids_B),
-            faiss.swig_ptr(cells_B),
-        )
+        if (stored_B := ids_B != NOT_STORED).all():
+            _add(index, block_BM, ids_B, cells_B)
+        elif stored_B.any():
+            _add(index, block_BM[stored_B], ids_B[stored_B], cells_B[stored_B])
         progress.advance(len(block_BM))
     return index
+
+
+def _add(
+    index: faiss.IndexIVFScalarQuantizer,
+    block_BM: Floats,
+    ids_B: NDArray[np.int64],
+    cells_B: NDArray[np.int64],
+) -> None:
+    index.add_core(
+        len(block_BM), faiss.swig_ptr(block_BM), faiss.swig_ptr(ids_B), faiss.swig_ptr(cells_B)
+    )

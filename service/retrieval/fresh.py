@@ -134,7 +134,8 @@ def with_delta(index: ItemIndex | FreshIndex, delta: Delta) -> FreshIndex:
     """The index, or that of another delta of it, with this delta."""
     base = index.base if isinstance(index, FreshIndex) else index
     if base.effort and base.cells is None:
-        base = replace(base, cells=Cells.of(faiss.extract_index_ivf(base.faiss_index)))
+        inverted = faiss.extract_index_ivf(base.faiss_index)
+        base = replace(base, cells=Cells.of(inverted, base.copies))
     shown_N = np.ones(len(base.ids_N), bool)
     for changed in (delta.item_ids_D, delta.removed_ids_R):
         shown_N[find_rows(base.ids_N, changed)] = False

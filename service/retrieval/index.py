@@ -26,6 +26,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from bundle.copies import Copies
 from bundle.effort import EffortMap, reduced_cells
 from bundle.errors import DimensionMismatchError
 from bundle.store import Index
@@ -55,7 +56,10 @@ class Found:
 
 @dataclass(frozen=True)
 class ItemIndex:
-    """A FAISS index with its ids and vectors; row = FAISS id. Safe to search from many threads."""
+    """A FAISS index with its ids and vectors; row = FAISS id, but for copies.
+
+    Safe to search from many threads.
+    """
 
     faiss_index: faiss.Index
     effort: EffortMap | None
@@ -66,6 +70,7 @@ class ItemIndex:
     position: int = 0  # of the journal of changes
     filters: PassingCache = field(default_factory=PassingCache)
     beside: int = 0  # items outside of the index; see fresh.py
+    copies: Copies | None = None  # rows that an inverted file holds as one
 
     def search(
         self,
@@ -136,24 +141,34 @@ class ItemIndex:
         if passing is None:
             fetch = min(k + excluded, len(self.ids_N))
             for cells in self._efforts(weights_S, k, fetch, share):
-                yield self._visit(query_M, fetch, cells, _visiting(cells) if cells else None)
+                parameters = _visiting(cells) if cells else None
+                yield self._visit(query_M, fetch, cells, parameters, self.copies)
             return
         fetch = min(k + excluded, passing.count)
         cells = reduced_cells(self._filtered_cells(weights_S, k, fetch, passing), share)
-        visited = len(self.ids_N) * (cells / self.effort.cells if self.effort else 1)
+        visited = self.faiss_index.ntotal * (cells / self.effort.cells if self.effort else 1)
         if passing.rows_P is not None and SCAN_COST * passing.count <= visited:
             yield Found(*self.scan(query_M, fetch, passing.rows_P), "scan")
         elif self.effort is None:
-            yield self._visit(query_M, fetch, 0, passing.testing())
+            yield self._visit(query_M, fetch, 0, passing.testing(), None)
         else:
             for more in _doublings(cells, passing.cells):
-                yield self._visit(query_M, fetch, more, passing.visiting(more))
+                parameters = passing.visiting(more)
+                yield self._visit(query_M, fetch, more, parameters, passing.copies)
 
     def _visit(
-        self, query_M: Floats, fetch: int, cells: int, parameters: faiss.SearchParameters | None
+        self,
+        query_M: Floats,
+        fetch: int,
+        cells: int,
+        parameters: faiss.SearchParameters | None,
+        copies: Copies | None,
     ) -> Found:
-        scores_1K, rows_1K = self.faiss_index.search(query_M[None], fetch, params=parameters)
-        return Found(rows_1K[0], scores_1K[0], "cells" if cells else "all", cells)
+        scores_1K, ids_1K = self.faiss_index.search(query_M[None], fetch, params=parameters)
+        rows_K, scores_K = ids_1K[0], scores_1K[0]
+        if copies:
+            rows_K, scores_K = copies.expanded(rows_K, scores_K, fetch)
+        return Found(rows_K, scores_K, "cells" if cells else "all", cells)
 
     def scan(self, query_M: Floats, fetch: int, rows_P: Rows) -> tuple[Rows, Floats]:
         """The exact best of some rows, read where they lie: a copy of them would cost more."""
@@ -254,12 +269,14 @@ def open_index(files: Index) -> ItemIndex:
     it, RuntimeError if FAISS cannot read its file.
     """
     mapped = faiss.read_index(str(files.faiss_file), faiss.IO_FLAG_MMAP_IFC)
+    copies, (rows, dims) = files.copies, files.item_vectors_NM.shape
+    expected = (rows - (copies.spared if copies else 0), dims)
     shape = (mapped.ntotal, mapped.d)
-    if shape != files.item_vectors_NM.shape or mapped.metric_type != faiss.METRIC_INNER_PRODUCT:
+    if shape != expected or mapped.metric_type != faiss.METRIC_INNER_PRODUCT:
         raise DimensionMismatchError(
             files.faiss_file.name,
             "",
-            expected=f"an inner-product index of {files.item_vectors_NM.shape}",
+            expected=f"an inner-product index of {expected}",
             found=f"metric {mapped.metric_type} of {shape}",
         )
     columns = {column.attribute.name: column for column in files.attributes}
@@ -270,6 +287,7 @@ def open_index(files: Index) -> ItemIndex:
         files.item_ids_N,
         files.item_vectors_NM,
         columns,
-        Cells.of(faiss.extract_index_ivf(mapped)) if effort and columns else None,
+        Cells.of(faiss.extract_index_ivf(mapped), copies) if effort and columns else None,
         files.manifest.journal_position,
+        copies=copies,
     )

@@ -58,7 +58,9 @@ def _scans(index: ItemIndex, rng: np.random.Generator) -> list[tuple[float, Sear
 
 def _visits(index: ItemIndex, rng: np.random.Generator) -> list[tuple[float, Search]]:
     passes_N = rng.random(len(index.ids_N)) < PASSING
-    passing = Passing.of(passes_N, Cells.of(faiss.extract_index_ivf(index.faiss_index)))
+    passing = Passing.of(
+        passes_N, Cells.of(faiss.extract_index_ivf(index.faiss_index), index.copies)
+    )
 
     def visit(cells: int) -> Search:
         parameters = passing.visiting(cells)

@@ -2,6 +2,7 @@
 
 from corpus import attributes as attributes
 from corpus import bundles as bundles
+from corpus import copies as copies
 from corpus import deltas as deltas
 from corpus import directories as directories
 from corpus import documents as documents
