@@ -8,8 +8,8 @@ Decisions
 - The process times each call itself, so that the pipe is not in it.
 - Libraries read the number of threads from the environment when they are loaded, so it is set, for
   all of them, before the process starts.
-- A contender whose library is not installed is left out, with the reason; anything else that fails
-  in the process is raised here with its own words.
+- A contender whose library is not installed, or ends the process when it is loaded, is left out,
+  with the reason; anything else that fails in the process is raised here with its own words.
 
 Dimension letters: Q queries, M vector dims, K list.
 """
@@ -114,9 +114,10 @@ class Worker:
         except (EOFError, OSError):
             self._process.join(STOP_S)
             code = self._process.exitcode
-            raise RuntimeError(
-                f"contender {self._process.name}: its process died in {method!r}, exit code {code}"
-            ) from None
+            said = f"its process died in {method!r}, exit code {code}"
+            if method == "describe":  # a library whose instructions this processor lacks
+                raise LeftOutError(said) from None
+            raise RuntimeError(f"contender {self._process.name}: {said}") from None
         if isinstance(answer, Exception):
             raise answer
         return answer

@@ -65,6 +65,13 @@ def test_a_contender_whose_library_is_missing_is_left_out_with_the_reason():
         worker.describe()
 
 
+def test_a_library_that_ends_its_process_is_left_out(monkeypatch, tmp_path):
+    (tmp_path / "scann.py").write_text("import os; os._exit(4)")
+    monkeypatch.syspath_prepend(tmp_path)
+    with Worker("scann_tree", {0}, 1) as worker, pytest.raises(LeftOutError, match="exit code 4"):
+        worker.describe()
+
+
 def test_what_fails_in_the_process_is_told_with_its_own_words(drawn, tmp_path):
     with Worker("exact", {0}, 1) as worker:
         _, _, (variant,) = worker.describe()
