@@ -117,7 +117,9 @@ def _problem(settings: Settings) -> str | None:
                 connections(settings)
             if not settings.pin:
                 read_current(settings.releases)  # SPEC rule C1
-            open_holder(settings)
+            holder = open_holder(settings)
+            if settings.workers == 1:  # which is this process
+                holder.hand_over()
     except (*refused, RuntimeError, OSError) as error:
         return " ".join(str(error).split())
     return None

@@ -10,7 +10,8 @@ Decisions
   last: without that, one crash during a bad release would end the whole service.
 - A pinned pair is served whatever CURRENT says, and whatever was served before.
 - A pair during whose load a worker died is left alone for a while by all who have another to serve.
-- Files are hashed once on a machine, not by each worker: see receipts.py.
+- Files are hashed once on a machine, not by each worker: see receipts.py. And what `csmf-serve` has
+  checked it serves itself, where it is the only worker: nothing is loaded twice.
 - CURRENT is polled: a read per second of a small file works on every file system.
 """
 
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 RETRY_S = 30.0
 LAST_REQUESTS_S = 1.0  # after a swap, until no request holds the old pair
 Listener = Callable[[Snapshot, Reason | None], None]
+_handed_over: list[Snapshot] = []  # to the next holder of this process
 
 
 def ignore(_snapshot: Snapshot, _refused: Reason | None) -> None:
@@ -72,6 +74,10 @@ class SnapshotHolder:
         self._failed: tuple[Current | str, float] = ("", 0.0)  # what was refused last, and when
         self._begin()
         give_back_memory()
+
+    def hand_over(self) -> None:
+        """Let the next holder of this process begin with what this one has loaded."""
+        _handed_over.append(self.snapshot)
 
     def start(self) -> None:
         """Follow CURRENT."""
@@ -116,9 +122,12 @@ class SnapshotHolder:
         """Serve the published pair, or else the one that was served last."""
         known = None if self._pinned else read_last_known(self._state_dir)
         what: Current | str = "CURRENT"
+        ready = _handed_over.pop() if _handed_over else None
         try:
             what = wanted = self._wanted()
-            if known is None or known == wanted:
+            if ready and ready.current == wanted:
+                self._serve(ready)
+            elif known is None or known == wanted:
                 self._serve(self._load(wanted, None, self._bounds, whatever_happened=True))
             else:
                 self._serve(self._load(wanted, ids_of(self._releases, known), self._bounds))

@@ -182,3 +182,23 @@ def test_the_index_file_is_mapped_not_read(own_release):
     index = open_index(read_index(index_file.parent, own_release.bundle))
     assert str(index_file) in Path("/proc/self/maps").read_text()
     assert index.faiss_index.ntotal == 120
+
+
+def test_what_was_checked_is_served_by_the_next_holder_and_by_no_other(own_release, tmp_path):
+    def hold():
+        return SnapshotHolder(own_release.releases, tmp_path / "state", poll_s=60)
+
+    checked = hold()
+    checked.hand_over()
+    assert hold().snapshot.files is checked.snapshot.files
+    assert hold().snapshot.files is not checked.snapshot.files
+
+
+def test_what_was_checked_is_left_aside_once_another_pair_is_published(own_release, tmp_path):
+    checked = SnapshotHolder(own_release.releases, tmp_path / "state", poll_s=60)
+    checked.hand_over()
+    add_exact_index(own_release, "b2")
+    publish(own_release.releases, own_release.run_id, "b2")
+    for _ in range(2):
+        holder = SnapshotHolder(own_release.releases, tmp_path / "state", poll_s=60)
+        assert holder.snapshot.build_id == "b2"
