@@ -55,7 +55,7 @@ paper-quick: $(VENV)/.installed-demo  ## the same on small logs, in minutes; its
 
 bench: $(VENV)/.installed-bench $(BENCH)/releases/CURRENT  ## the search beside its rivals, 1 M items
 	$(BIN)/python -m index_builder.bench --releases $(BENCH)/releases --quick --users 32 \
-	  --rounds 7 --timed 45 --work $(BENCH)/1m
+	  --rounds 7 --timed 45 --layout-items 100000 --work $(BENCH)/1m
 
 bench-full: $(VENV)/.installed-bench $(BENCH)/releases/CURRENT  ## all settings at 250,000, the first ones at 4 M, growth; hours
 	$(BIN)/python -m index_builder.bench --releases $(BENCH)/releases --items 250000 --all-variants \
