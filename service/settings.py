@@ -89,8 +89,8 @@ class Settings(BaseSettings):
     )
     state_dir: Path = Field(
         Path("state"),
-        description="Local folder for the weights file and the last known weights and pair; keep "
-        "it across restarts, on a local disk.",
+        description="Local folder for the weights file, the last known weights and pair, and "
+        "receipts of hashed files; keep it across restarts, on a local disk.",
     )
     weights_poll_s: float = Field(
         5.0,
