@@ -15,7 +15,7 @@ import asyncio
 from http import HTTPStatus
 
 from service.api.gate import FEWER, on_the_wire, whole_request
-from service.api.head import BoundedProtocol
+from service.api.stalled import UnstalledProtocol
 from service.load.admission import Admission
 from service.load.drain import Drain
 
@@ -23,7 +23,7 @@ REFUSAL = on_the_wire(FEWER.response(), HTTPStatus.SERVICE_UNAVAILABLE)
 ADMISSION, DRAIN = "admission", "drain"  # in the state of the app's lifespan
 
 
-class GatedProtocol(BoundedProtocol):
+class GatedProtocol(UnstalledProtocol):
     """One connection."""
 
     _admission: Admission
@@ -34,6 +34,7 @@ class GatedProtocol(BoundedProtocol):
         """Know whom to ask."""
         super().connection_made(transport)
         self._admission, self._drain = self.app_state[ADMISSION], self.app_state[DRAIN]
+        self._admission.connections += 1
 
     def data_received(self, data: bytes) -> None:
         """Refuse it if it is one request too many; else hand it on."""

@@ -71,6 +71,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on if there is a place for it, and hold the place meanwhile."""
+        TURN.set(None)  # a pipelined request starts with what the one before it had
         if route_of(scope) is None:
             await self._app(scope, receive, send)
             return

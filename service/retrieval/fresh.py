@@ -89,8 +89,8 @@ class FreshIndex:
         return replace(found, rows_K=rows[best_K], scores_K=scores[best_K], candidates=candidates)
 
     def brief(self, k: int) -> bool:
-        """As of the index: its changes are few."""
-        return self.base.brief(k)
+        """As of the index, with what is scanned beside it."""
+        return self.base.brief(k, self.beside)
 
     def passing(self, conditions: Sequence[Condition]) -> Passing | None:
         """The rows that meet all conditions; None without any. Raises FilterError."""

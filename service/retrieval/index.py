@@ -37,7 +37,7 @@ from service.retrieval.passing import Cells, Passing, PassingCache
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 Strategy = Literal["all", "cells", "scan", "none"]  # every row, cells, the rows that pass, no row
-FEW = 100_000  # items that are scanned in about a millisecond
+BRIEF = 6_400_000  # components of vectors that are scanned in a few milliseconds
 SCAN_COST = 5.0  # of a row scanned by its number, against one tested in its cell; see scan_cost.py
 
 
@@ -103,9 +103,11 @@ class ItemIndex:
         spent = min(1.0, share * 2 ** (attempts - 1)) if found.strategy == "cells" else 1.0
         return Found(rows_K, scores_K, found.strategy, found.cells, attempts, candidates, spent)
 
-    def brief(self, k: int) -> bool:
-        """Whether a search takes milliseconds at most: it visits measured cells, or few items."""
-        return k <= self.effort.k[-1] if self.effort else len(self.ids_N) <= FEW
+    def brief(self, k: int, beside: int = 0) -> bool:
+        """Whether a search takes milliseconds at most: it scans few items, and measured cells."""
+        scanned = beside + (0 if self.effort else len(self.ids_N))
+        measured = self.effort is None or k <= self.effort.k[-1]
+        return measured and scanned * self.vectors_NM.shape[1] <= BRIEF
 
     def passing(self, conditions: Sequence[Condition]) -> Passing | None:
         """The rows that meet all conditions; None without any. Raises FilterError."""

@@ -7,6 +7,9 @@ import time
 import pytest
 from support.waiting import within
 
+from service.api.gate import Gate
+from service.load.admission import TURN, Admission, Turn
+
 BODY = {"user": {}, "k": 3}
 
 
@@ -149,3 +152,17 @@ def test_a_line_break_at_the_end_of_a_path_hides_no_request_from_the_metrics(ope
     assert client.post("/retrieve%0A", json=BODY).status_code == 200
     counted = 'csmf_requests_total{route="/retrieve",scenario="default",status="200"} 1.0'
     assert counted in client.get("/metrics").text
+
+
+def test_the_place_of_a_request_is_not_that_of_the_next_on_its_connection():
+    seen = []
+
+    async def app(*_):
+        seen.append(TURN.get())
+
+    async def follow():
+        TURN.set(Turn(0.0, 0.0))
+        await Gate(app, Admission(1), 0)({"type": "http", "path": "/livez"}, None, None)
+
+    asyncio.run(follow())
+    assert seen == [None]
