@@ -9,7 +9,7 @@ import hnswlib
 import numpy as np
 
 from index_builder.bench.contenders.contender import Floats, Given, Rows, Variant
-from index_builder.bench.contenders.extended import extended, extending
+from index_builder.bench.contenders.extended import dims, extended, extending
 
 LIBRARY = "hnswlib"
 EFFORT = "candidates kept (ef)"
@@ -58,7 +58,7 @@ class HnswlibGraph:
 def open_index(given: Given, variant: Variant, directory: Path) -> HnswlibGraph:
     """Read the file."""
     space, dim = str(variant.build["space"]), given.segments.dim
-    index = hnswlib.Index(space=space, dim=dim + (space == "l2"))
+    index = hnswlib.Index(space=space, dim=dims(dim, space))
     index.load_index(str(directory / FILE))
     index.set_num_threads(1)
     return HnswlibGraph(index, extending(dim, space))

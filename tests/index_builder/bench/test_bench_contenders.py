@@ -41,10 +41,13 @@ def test_with_the_largest_effort_a_contender_finds_nearly_all(name, drawn, tmp_p
         assert recall > CEILINGS.get(variant.name, 0.75), variant.name
 
 
-def test_a_dimension_more_makes_the_nearest_of_the_best(drawn):
+@pytest.mark.parametrize(("multiple", "width"), [(1, 65), (8, 72)])
+def test_a_dimension_more_makes_the_nearest_of_the_best(drawn, multiple, width):
     items_NM, [query_M] = drawn.given.read_items(), drawn.asking_UM[:1]
-    items_NX = extended(items_NM, "l2")
-    distances_N = np.square(items_NX - extending(len(query_M), "l2")(query_M)).sum(axis=1)
+    items_NX = extended(items_NM, "l2", multiple)
+    assert items_NX.shape[1] == width
+    query_X = extending(len(query_M), "l2", multiple)(query_M)
+    distances_N = np.square(items_NX - query_X).sum(axis=1)
     nearest, best = np.argsort(distances_N)[:50], np.argsort(-(items_NM @ query_M))[:50]
     np.testing.assert_array_equal(nearest, best)
     np.testing.assert_array_equal(extended(items_NM, "ip"), items_NM)
