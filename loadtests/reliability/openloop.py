@@ -209,15 +209,12 @@ def _percentile(seconds: list[float], percent: int) -> float:
     return round(1e3 * statistics.quantiles(seconds, n=100)[percent - 1], 3)
 
 
-def spoken(offer: Offer) -> str:
-    """An offer as `main` reads it."""
-    return json.dumps(asdict(offer))
-
-
 def offered(offer: Offer) -> dict[str, float]:
     """The figures of an offer, made by a process of its own. Raises ServiceError."""
-    command = [sys.executable, "-m", "loadtests.reliability.openloop"]
-    ran = subprocess.run(command, input=spoken(offer), capture_output=True, text=True, check=False)  # noqa: S603  our own interpreter
+    command, told = [sys.executable, "-m", "loadtests.reliability.openloop"], asdict(offer)
+    ran = subprocess.run(  # noqa: S603  our own interpreter
+        command, input=json.dumps(told), capture_output=True, text=True, check=False
+    )
     if ran.returncode:
         raise ServiceError(f"the client failed: {ran.stderr.strip()[-500:]}")
     seen: dict[str, float] = json.loads(ran.stdout)

@@ -18,15 +18,13 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from loadtests.plot import plot_overload
-from loadtests.reliability.openloop import Offer, spoken
+from loadtests.reliability.openloop import Offer, offered
 from loadtests.reliability.pairs import find_pairs, make_runs
 from loadtests.reliability.running import RunningService, ServiceError
 from loadtests.verdict import Threshold
@@ -81,7 +79,7 @@ def run(options: argparse.Namespace, work: Path) -> Figures:
             if not figures:
                 figures = _unloaded(offer)
             for load in options.loads:
-                seen = _offer(replace(offer, rate=load * figures["capacity_per_s"]))
+                seen = offered(replace(offer, rate=load * figures["capacity_per_s"]))
                 figures |= _named(f"{name}_{load:g}x", seen, figures)
         finally:
             service.__exit__()
@@ -105,23 +103,13 @@ def _one_core(number: int) -> Iterator[None]:
 
 def _unloaded(offer: Offer) -> Figures:
     """Capacity, and the times of a worker that is hardly asked."""
-    closed = [_offer(replace(offer, at_once=AT_ONCE, seed=seed)) for seed in range(3)]
+    closed = [offered(replace(offer, at_once=AT_ONCE, seed=seed)) for seed in range(3)]
     capacity = statistics.median(seen["goodput_per_s"] for seen in closed)
     if not capacity:
         raise ServiceError("no request was answered while the service was otherwise idle")
-    seen = _offer(replace(offer, rate=UNLOADED * capacity))
+    seen = offered(replace(offer, rate=UNLOADED * capacity))
     times = {f"unloaded_{name}": seen[name] for name in ("p50_ms", "p99_ms", "sent_late_p99_ms")}
     return {"capacity_per_s": capacity, **times}
-
-
-def _offer(offer: Offer) -> Figures:
-    """Made by a process of its own. Raises ServiceError."""
-    command = [sys.executable, "-m", "loadtests.reliability.openloop"]
-    ran = subprocess.run(command, input=spoken(offer), capture_output=True, text=True, check=False)  # noqa: S603  our own interpreter
-    if ran.returncode:
-        raise ServiceError(f"the client failed: {ran.stderr.strip()[-500:]}")
-    seen: Figures = json.loads(ran.stdout)
-    return seen
 
 
 def _named(name: str, seen: Mapping[str, float], so_far: Figures) -> Figures:
