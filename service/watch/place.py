@@ -4,63 +4,67 @@ Decisions
 - A worker takes the first place that is free, and with it the files of whoever had it before: its
   counts go on from there, and its gauges begin anew. Named by process id, as the library's default
   has it, each worker that is killed would leave files, and each scrape would read all of them.
-- A place is free when nobody holds the lock of its file; the system lets go of it for the dead.
+- A place is a name that the kernel gives to one process at a time, an abstract socket; it is free
+  again when that process ends. The lock of a file would not do: a cleaner of old files removes it
+  under a worker that lives, which then counts as dead, and its place as free.
+- Where such names cannot be had, a worker goes by its process id; gauges of the dead stay then.
 """
 
 from __future__ import annotations
 
-import fcntl
+import errno
+import logging
+import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import socket
+from contextlib import suppress
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import IO
 
 from prometheus_client import values
 from prometheus_client.multiprocess import mark_process_dead
 
+log = logging.getLogger(__name__)
 
-@cache  # holds the lock for as long as the process lives
-def take_place(directory: Path) -> IO[bytes]:
+
+@cache  # holds the place for as long as the process lives
+def take_place(directory: Path) -> socket.socket | None:
     """Write this process's metrics to files of the first free place; before any metric is made."""
-    tried = ((place, _locked(directory, place)) for place in count())
-    place, lock = next((place, lock) for place, lock in tried if lock)
-    _forget(directory, place)
-    values.ValueClass = values.MultiProcessValue(lambda: place)  # type: ignore[no-untyped-call]  # untyped there
-    return lock
+    try:
+        tried = ((str(place), _taken(directory, place)) for place in count())
+        name, held = next((name, held) for name, held in tried if held)
+        _forget(directory, int(name))
+    except OSError as error:
+        name, held = f"process-{os.getpid()}", None  # not a number: no place that may be free
+        log.warning("metrics go by process id, and gauges show workers that died: %s", error)
+    values.ValueClass = values.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]  # untyped there
+    return held
 
 
 def forget_the_dead(directory: Path) -> None:
     """Drop the gauges of workers that are no more; their counts stay."""
     found = (re.search(r"_(\d+)\.db$", path.name) for path in directory.glob("gauge_live*.db"))
-    for place in {int(match.group(1)) for match in found if match}:
-        with _if_free(directory, place) as free:
-            if free:
-                _forget(directory, place)
+    with suppress(OSError):  # no such names: see above
+        for place in {int(match.group(1)) for match in found if match}:
+            if held := _taken(directory, place):
+                with held:  # nobody takes it meanwhile
+                    _forget(directory, place)
 
 
 def _forget(directory: Path, place: int) -> None:
     mark_process_dead(place, str(directory))  # type: ignore[no-untyped-call]  # untyped there
 
 
-@contextmanager
-def _if_free(directory: Path, place: int) -> Iterator[bool]:
-    """Whether a place is free; nobody takes it meanwhile."""
-    lock = _locked(directory, place)
+def _taken(directory: Path, place: int) -> socket.socket | None:
+    """What holds a place from now on; None if another process has it."""
+    found = directory.stat()
+    held = socket.socket(socket.AF_UNIX)
     try:
-        yield lock is not None
-    finally:
-        if lock:
-            lock.close()
-
-
-def _locked(directory: Path, place: int) -> IO[bytes] | None:
-    file = (directory / f"place_{place}.lock").open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
+        held.bind(f"\0csmf-metrics-{found.st_dev}-{found.st_ino}-{place}")
+    except OSError as error:
+        held.close()
+        if error.errno == errno.EADDRINUSE:
+            return None
+        raise
+    return held

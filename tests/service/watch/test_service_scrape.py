@@ -24,18 +24,30 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+NO_NAMES = """
+import socket
+
+class Refused(socket.socket):
+    def bind(self, address):
+        raise OSError("no such sockets")
+
+socket.socket = Refused
+"""
+
+
 @contextmanager
-def worker(directory):
-    """One that counts an answer, and is killed in the end."""
+def worker(directory, before=""):
+    """One that counts an answer, and is killed in the end; yields what it says on the way."""
     started = subprocess.Popen(
-        [sys.executable, "-c", WORKER],
+        [sys.executable, "-c", before + WORKER],
         cwd=Path(__file__).parents[3],
         env={**os.environ, scrape.MULTIPROC_DIR: str(directory)},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert started.stdout.readline() == b"counted\n"
-    yield
-    started.communicate()
+    said = []
+    yield said
+    said += started.communicate()[1].decode().splitlines()
 
 
 def shown(directory, monkeypatch):
@@ -59,6 +71,24 @@ def test_counts_go_on_and_files_grow_no_more_when_workers_are_killed(tmp_path, m
 def test_workers_that_run_at_once_do_not_share_a_place(tmp_path, monkeypatch):
     with worker(tmp_path), worker(tmp_path):
         assert shown(tmp_path, monkeypatch) == {"answers_total": "2.0", "at_once": "2.0"}
+
+
+def test_a_worker_keeps_its_place_when_files_that_nobody_writes_to_are_swept_away(
+    tmp_path, monkeypatch
+):
+    with worker(tmp_path):
+        for path in set(tmp_path.iterdir()) - set(tmp_path.glob("*.db")):
+            path.unlink()
+        assert shown(tmp_path, monkeypatch) == {"answers_total": "1.0", "at_once": "1.0"}
+        with worker(tmp_path):
+            assert shown(tmp_path, monkeypatch) == {"answers_total": "2.0", "at_once": "2.0"}
+
+
+def test_workers_that_can_take_no_place_count_by_process_id_and_say_so_once(tmp_path, monkeypatch):
+    with worker(tmp_path, NO_NAMES) as said, worker(tmp_path, NO_NAMES):
+        assert shown(tmp_path, monkeypatch) == {"answers_total": "2.0", "at_once": "2.0"}
+    assert len(said) == 1
+    assert "process id" in said[0]
 
 
 def test_files_of_a_worker_that_leaves_during_a_scrape_are_done_without(tmp_path, monkeypatch):
