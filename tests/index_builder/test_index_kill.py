@@ -44,6 +44,30 @@ def test_a_build_killed_half_way_leaves_the_published_pair_and_no_half_index(tmp
     assert read_current(release.releases).build_id in builds(release) - published
 
 
+def test_a_build_killed_after_k_means_goes_on_behind_it(tmp_path, monkeypatch):
+    release = make_release(tmp_path, items=5000)
+    arguments = ["--release", str(release.directory), "--log", str(release.log)]
+    arguments += ["--exact-below", "0", "--users", "64", "--max-effort", "1"]
+    command = [sys.executable, "-m", "index_builder.cli", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while "centroids" not in recorded(release):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.kill()
+    monkeypatch.setattr("index_builder.build.train_centroids", None)
+    assert main(arguments) == 0
+    assert len(builds(release)) == 1
+    assert recorded(release) == ""
+
+
+def recorded(release: Release) -> str:
+    """What builds that are not finished have noted."""
+    records = (release.directory / "index").glob(f"{PREFIX}*/record.json")
+    return "".join(path.read_text() for path in records)
+
+
 def test_the_staging_of_a_living_build_is_left_alone(tmp_path):
     with staged_directory(tmp_path / "one") as first, staged_directory(tmp_path / "two") as second:
         (first / "file").write_text("1")
