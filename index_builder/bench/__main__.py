@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--users", type=_positive, default=64, help="asked under each weighting (%(default)s)")
     add("--rounds", type=_positive, default=9, help="of timing (%(default)s)")
     add("--timed", type=_positive, default=60, help="queries a round (%(default)s)")
+    add("--clock", choices=("wall", "processor"), default="wall", help="of times (%(default)s)")
     add("--contenders", type=_names, help="NAME,NAME: only these")
     add("--all-variants", action="store_true", help="each contender's every build, to choose from")
     add(

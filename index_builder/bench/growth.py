@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,7 @@ def measure(
     draw: Draw,
     work: Path,
     rounds: int,
+    clock: str,
     cores: set[int],
     phases: Phases,
 ) -> dict[str, object]:
@@ -59,7 +60,7 @@ def measure(
             with phases(f"draw {items}"):
                 drawn = draw(items, _made(work / f"growth-{items}"))
             entry, row = _built(drawn, drawn.given.items.parent, cores, phases, stack)
-            entries.append(entry)
+            entries.append(replace(entry, clock=clock))
             rows.append({"items": items} | row)
             drawn.given.items.unlink()
         for entry in entries:

@@ -65,7 +65,8 @@ def _origin(document: Document, path: Path, folder: Path) -> Iterator[str]:
         f"All figures: [{path.name}]({folder.name}/{path.name}).\n"
     )
     if machine["load"] > 0.5:
-        yield "Other programs ran beside it: read ratios, not milliseconds.\n"
+        clock = document.get("clock", "wall")
+        yield f"Other programs ran beside it, and times are by the {clock} clock: go by ratios.\n"
 
 
 def _set(vectors: Document, path: Path, folder: Path) -> Iterator[str]:

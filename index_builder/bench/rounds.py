@@ -3,6 +3,9 @@
 Decisions
 - Whatever else runs on the machine, runs beside all entries alike: a round asks all of them, each
   round in another order, and a ratio is the median over rounds of the ratio within a round.
+- On a machine that is not free, a search longer than a turn of the scheduler is interrupted every
+  time, a short one hardly ever: the `processor` clock, the time that the searching thread had, is
+  then the fair one. On free cores both are the same.
 - A block is the median over its queries. All entries are asked the same ones, in the same order; of
   a slow entry only the first few, as many as take a quarter of a second.
 
@@ -33,6 +36,7 @@ class Entry:
     variant: str
     k: int
     efforts_Q: NDArray[np.int64]
+    clock: str = "wall"
 
     @property
     def key(self) -> tuple[str, int, bytes]:
@@ -59,7 +63,7 @@ def alternate(
 
 def _block(entry: Entry, queries_QM: Floats, count: int) -> float:
     asked = queries_QM[:count], entry.k, entry.efforts_Q[:count]
-    return float(np.median(entry.worker.time(entry.variant, *asked)))
+    return float(np.median(entry.worker.time(entry.variant, *asked, entry.clock)))
 
 
 def ratio(seconds_RE: NDArray[np.float64], entry: int, reference: int) -> float:

@@ -43,6 +43,7 @@ def search(arguments: argparse.Namespace) -> None:
     phases, cores = Phases(), os.sched_getaffinity(0)
     setting = _setting(arguments)
     document["setting"] = {"items": setting.items, "users": setting.users, "rounds": setting.rounds}
+    document["clock"] = setting.clock
     with _work(arguments.work) as work:
         sets = [
             measure(
@@ -66,9 +67,10 @@ def growth(arguments: argparse.Namespace) -> None:
         sizes = sorted({*arguments.sizes, arguments.check})
         draw = _drawing(arguments)
         cores = os.sched_getaffinity(0)
-        settings = arguments.check, draw, work, arguments.rounds, cores, phases
+        settings = arguments.check, draw, work, arguments.rounds, arguments.clock, cores, phases
         document |= growing.measure(sizes, *settings)
-    path = _write(arguments.out, "growth", document | {"seconds": phases.seconds})
+    document |= {"clock": arguments.clock, "seconds": phases.seconds}
+    path = _write(arguments.out, "growth", document)
     plot_growth(document, path.with_suffix(".png"))
 
 
@@ -97,6 +99,7 @@ def _setting(arguments: argparse.Namespace) -> Setting:
         contenders=tuple(name for name in CONTENDERS if name in {"ours", *names}),
         every_variant=arguments.all_variants,
         curve=COARSE if arguments.quick else FINE,
+        clock=arguments.clock,
     )
 
 

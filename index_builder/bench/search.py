@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -49,6 +49,7 @@ class Setting:
     contenders: tuple[str, ...]
     every_variant: bool
     curve: tuple[float, ...]  # recalls of the plot, beside the targets
+    clock: str = "wall"
     seed: int = 0
 
 
@@ -188,7 +189,8 @@ def _time_all(
         worker.pin({core})
     queries_QM = questions.queries_QM[questions.mixed(setting.timed)]
     keys = [(each.entrant.name, *each.entry.key) for each in timed]
-    once = dict(zip(keys, (each.entry for each in timed), strict=True))  # targets may share efforts
+    entries = (replace(each.entry, clock=setting.clock) for each in timed)
+    once = dict(zip(keys, entries, strict=True))  # targets may share efforts
     with phases("time", "blocks", len(once) * (setting.rounds + 1)) as progress:
         seconds_RE = alternate(list(once.values()), queries_QM, setting.rounds, progress)
     places = {key: place for place, key in enumerate(once)}

@@ -75,6 +75,21 @@ def test_a_library_that_ends_its_process_is_left_out(monkeypatch, tmp_path):
         worker.describe()
 
 
+@pytest.mark.parametrize("clock", ["wall", "processor"])
+def test_a_process_finds_and_times_what_it_is_asked(drawn, tmp_path, clock):
+    efforts_Q = np.ones(12, int)
+    with Worker("exact", {0}, 1) as worker:
+        _, _, (variant,) = worker.describe()
+        built = worker.build(drawn.given, variant, tmp_path)
+        assert worker.open_index(drawn.given, variant, tmp_path) == 1
+        rows_QK = worker.search(variant.name, drawn.asking_UM, 5, efforts_Q)
+        seconds_Q = worker.time(variant.name, drawn.asking_UM, 5, efforts_Q, clock)
+    exact_QK, _ = exact_top_k(drawn.asking_UM, drawn.given.read_items(), 5)
+    np.testing.assert_array_equal(rows_QK, exact_QK)
+    assert (seconds_Q > 0).all()
+    assert built["all"] > 0
+
+
 def test_what_fails_in_the_process_is_told_with_its_own_words(drawn, tmp_path):
     with Worker("exact", {0}, 1) as worker:
         _, _, (variant,) = worker.describe()

@@ -14,7 +14,7 @@ class Timed:
     def __init__(self, name, seconds, asked):
         self.name, self.seconds, self.asked = name, seconds, asked
 
-    def time(self, variant, queries_QM, k, efforts_Q):
+    def time(self, variant, queries_QM, k, efforts_Q, clock):
         self.asked.append((self.name, len(queries_QM)))
         return np.full(len(queries_QM), self.seconds)
 
