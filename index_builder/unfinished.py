@@ -13,7 +13,8 @@ Decisions
   compute: a build of anything else starts afresh.
 - Only a build that was killed, or stopped with Ctrl-C, leaves something. The next build of the
   bundle goes on with it if it is of the same, and else removes it. A living build's is left alone.
-- The finished vectors are the index's own file under a second name: nothing is written twice.
+- The finished vectors are the index's own file under a second name: nothing is written twice. What
+  a build left that was killed between the two, and has its name in an index too, is not written to.
 
     with unfinished(bundle.directory / INDEXES, identity) as kept:
         centroids_CM = kept.array("centroids", lambda: train_centroids(...))
@@ -92,7 +93,8 @@ class Unfinished:
         """
         try:
             items_NM = np.lib.format.open_memmap(self.vectors, mode="r+")
-            sound = items_NM.shape == shape and items_NM.dtype == np.float32
+            own = self.vectors.stat().st_nlink == 1
+            sound = own and items_NM.shape == shape and items_NM.dtype == np.float32
         except (OSError, ValueError):
             sound = False
         stretches, done = self.record.stretches, 0

@@ -111,6 +111,19 @@ def test_what_a_build_of_something_else_left_is_removed(release):
     assert left(release) == []
 
 
+def test_the_index_of_a_build_killed_before_it_swept_up_is_not_written_to(release, monkeypatch):
+    monkeypatch.setattr(encode, "CHECKPOINT_S", 1e9)  # so that the next build writes all rows
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("index_builder.unfinished.shutil.rmtree", _stop)
+        with pytest.raises(KeyboardInterrupt):
+            build_index(release.directory, release.log, SETTINGS)
+    (published,) = release.directory.glob(f"index/2*/{VECTORS}")
+    before, embed = published.read_bytes(), encode._embed
+    monkeypatch.setattr(encode, "_embed", lambda *given: [2 * part_BM for part_BM in embed(*given)])
+    build(release)
+    assert before == published.read_bytes()
+
+
 def test_a_build_that_fails_leaves_nothing(release, monkeypatch):
     monkeypatch.setattr("index_builder.build.fill_cells", _fail)
     with pytest.raises(OSError, match="full"):
