@@ -4,11 +4,15 @@ Decisions
 - Every file of a pair is held against its sha256 before it is served: by the first who loads it on
   this machine. Who comes later, the workers beside it and those that replace them, goes by its
   receipt: the same inode, length and times of change, to the nanosecond. When anything of a file
-  changed last is set by the kernel, and nobody can set it back.
-- What that cannot see, a disk that rots, is looked for once a day: a receipt is good for DAY_S.
+  was last changed is set by the kernel; to set it back takes the machine's clock, or its disk.
+- What that cannot see: a page of a shared map that was written to before the hash, and again after
+  it, may bear no new time until it is on disk. Who keeps the rules of SPEC.md has no such map.
+- Nor a disk that rots, so a receipt is good for DAY_S: a start of the service looks again, as does
+  a return to an older pair; nobody looks while a pair is served. A worker that is started beside
+  others goes by receipts of any age: they serve the very same pages, and need the cores.
 - A file that changed within the last moments gets none: another change might bear the same time.
-- Receipts are a table in the state folder, which only the service writes. One that cannot be read,
-  or kept, costs the time of a hash and nothing else.
+- Receipts are a table in the state folder, which only the service writes: the last KEPT. One that
+  cannot be read, or kept, costs the time of a hash and nothing else.
 - A worker that starts serves nobody yet, so it hashes its files side by side, on all cores; later,
   one after the other.
 
@@ -35,6 +39,7 @@ log = logging.getLogger(__name__)
 FILE = "hashed-files.json"
 DAY_S = 86_400.0
 MOMENT_S = 2.0  # longer than the clock of any file system ticks
+KEPT = 1000  # of some fifty pairs
 Version = str  # of a file: device, inode, length, times
 
 
@@ -50,8 +55,8 @@ class _Receipts(BaseModel):
 class Receipts:
     """Hashes of files, remembered across processes that share a state folder."""
 
-    def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir / FILE
+    def __init__(self, state_dir: Path, good_s: float = DAY_S) -> None:
+        self._path, self._good_s = state_dir / FILE, good_s
         self._known = _read(self._path)
         self._new = False
 
@@ -59,7 +64,7 @@ class Receipts:
         """The sha256 of a file. Raises OSError."""
         before, now = path.stat(), time.time()
         receipt = self._known.get(_version(before))
-        if receipt and 0 <= now - receipt.hashed_at < DAY_S:
+        if receipt and 0 <= now - receipt.hashed_at < self._good_s:
             return receipt.sha256
         digest = sha256(path)
         settled = now - max(before.st_mtime, before.st_ctime) > MOMENT_S
@@ -79,22 +84,18 @@ class Receipts:
         """Leave what was hashed to the next process."""
         if not self._new:
             return
-        good = {
-            version: receipt
-            for version, receipt in self._known.items()
-            if 0 <= time.time() - receipt.hashed_at < DAY_S
-        }
+        newest = sorted(self._known.items(), key=lambda known: -known[1].hashed_at)[:KEPT]
         try:
-            write_atomically(self._path, to_json(_Receipts(files=good)), 0o600)
+            write_atomically(self._path, to_json(_Receipts(files=dict(newest))), 0o600)
             self._new = False
         except OSError as error:
             log.warning("files will be hashed again at the next start: %s", error)
 
 
 @contextmanager
-def kept_receipts(state_dir: Path) -> Iterator[Receipts]:
+def kept_receipts(state_dir: Path, good_s: float = DAY_S) -> Iterator[Receipts]:
     """What was hashed before; what is hashed meanwhile is kept, also of files that are refused."""
-    receipts = Receipts(state_dir)
+    receipts = Receipts(state_dir, good_s)
     try:
         yield receipts
     finally:

@@ -18,6 +18,8 @@ Decisions
 from __future__ import annotations
 
 import logging
+import math
+import multiprocessing
 import threading
 import time
 from collections.abc import Callable
@@ -31,7 +33,7 @@ from service.snapshots.fresh import FreshCatalogue
 from service.snapshots.last_known import ids_of, read_last_known, write_last_known
 from service.snapshots.loading import NO_BOUNDS, load_snapshot, pinned
 from service.snapshots.memory import give_back_memory
-from service.snapshots.receipts import kept_receipts
+from service.snapshots.receipts import DAY_S, kept_receipts
 from service.snapshots.refusal import Reason, reason_of
 from service.snapshots.snapshot import Snapshot
 from service.snapshots.turn import leave_turn, my_turn
@@ -151,11 +153,13 @@ class SnapshotHolder:
         *,
         whatever_happened: bool = False,
     ) -> Snapshot:
+        starting = not hasattr(self, "snapshot")
+        beside_others = starting and multiprocessing.parent_process() is not None
         with (
             my_turn(self._state_dir, wanted, whatever_happened=whatever_happened),
-            kept_receipts(self._state_dir) as receipts,
+            kept_receipts(self._state_dir, math.inf if beside_others else DAY_S) as receipts,
         ):
-            if not hasattr(self, "snapshot"):  # nobody is served yet: the cores are free
+            if starting:  # this worker serves nobody yet
                 receipts.hash_all(pair_folders(self._releases, wanted.run_id, wanted.build_id))
             return load_snapshot(self._releases, wanted, bounds, served_ids_N, receipts.digest)
 

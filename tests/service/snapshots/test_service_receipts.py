@@ -1,5 +1,6 @@
 """What was hashed is not hashed again until it changes; what changed is refused by name."""
 
+import math
 import os
 import time
 
@@ -9,6 +10,7 @@ from bundle import files
 from bundle.errors import HashMismatchError
 from bundle.store import read_current
 from service.snapshots import receipts as module
+from service.snapshots import releases
 from service.snapshots.loading import load_snapshot
 from service.snapshots.receipts import DAY_S, FILE, Receipts, kept_receipts
 from service.snapshots.releases import SnapshotHolder
@@ -81,8 +83,38 @@ def test_a_receipt_is_good_for_a_day_and_not_from_the_future(
     for moved in (DAY_S + 10, -3600):
         hashed.clear()
         monkeypatch.setattr(module.time, "time", lambda moved=moved: now + moved)
-        Receipts(tmp_path).digest(settled.directory / "bundle.json")
-        assert hashed == ["bundle.json"]
+        Receipts(tmp_path).digest(settled.directory / "features.json")
+        assert hashed == ["features.json"]
+
+
+def test_a_worker_that_is_started_beside_others_hashes_nothing_however_long_they_serve(
+    settled, tmp_path, hashed, monkeypatch
+):
+    """csmf-serve, which starts it, has looked at the pair; a start of that looks again."""
+    state, now = tmp_path / "state", time.time()
+    SnapshotHolder(settled.releases, state, poll_s=60)
+    monkeypatch.setattr(module.time, "time", lambda: now + 30 * DAY_S)
+    hashed.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(releases.multiprocessing, "parent_process", lambda: "csmf-serve")
+        SnapshotHolder(settled.releases, state, poll_s=60)
+    assert hashed == []
+    SnapshotHolder(settled.releases, state, poll_s=60)
+    assert len(set(hashed)) > 8
+
+
+def test_receipts_of_what_is_served_outlive_those_of_newer_pairs(
+    settled, tmp_path, hashed, monkeypatch
+):
+    load(settled, tmp_path)
+    now = time.time()
+    monkeypatch.setattr(module.time, "time", lambda: now + 30 * DAY_S)
+    (tmp_path / "newer").write_bytes(b"1")
+    with kept_receipts(tmp_path) as receipts:
+        receipts.digest(tmp_path / "newer")
+    hashed.clear()
+    Receipts(tmp_path, math.inf).digest(settled.directory / "features.json")
+    assert hashed == []
 
 
 def test_a_file_written_just_now_gets_no_receipt(own_release, tmp_path, hashed):
