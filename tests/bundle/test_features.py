@@ -97,6 +97,7 @@ def test_encoded_arrays_have_the_declared_shape_and_type():
         ("taste", ["a", "b"]),
         ("taste", ["1", "2"]),
         ("taste", [True, False]),
+        ("taste", [1, True]),
         ("taste", [1.0, None]),
         ("taste", [[1.0], [1.0, 2.0]]),
         ("taste", 3.0),
@@ -107,6 +108,39 @@ def test_a_value_of_the_wrong_type_is_refused_by_feature_and_row(feature, value)
     with pytest.raises(FeatureError) as refusal:
         encode(**{feature: [None, value]})
     assert (refusal.value.feature, refusal.value.row) == (feature, 1)
+
+
+@pytest.mark.parametrize(
+    ("feature", "value"),
+    [
+        ("taste", ["a" * 1000] + [1] * 50_000),
+        ("taste", [["a" * 1000] + [1] * 25_000, ["a"] * 25_001]),
+        ("taste", ["a" * 5_000_000, 1]),
+        ("age", [123_456] * 200_000),
+        ("city", [["x" * 1000] * 1000] * 10),
+    ],
+)
+def test_refusing_a_large_value_and_saying_so_takes_little_memory(feature, value):
+    tracemalloc.start()
+    try:
+        with pytest.raises(FeatureError) as refusal:
+            encode(**{feature: [value]})
+        message = str(refusal.value)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert message.startswith(f"feature '{feature}', row 0: expected ")
+    assert len(message) < 200
+    assert peak_bytes < 500_000
+
+
+def test_a_value_nested_as_deep_as_a_parser_goes_has_a_message():
+    nested = 1
+    for _ in range(20_000):
+        nested = [nested]
+    with pytest.raises(FeatureError) as refusal:
+        encode(age=[nested])
+    assert "got [[[" in str(refusal.value)
 
 
 def test_one_record_encodes_as_it_does_within_a_batch():
