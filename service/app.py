@@ -172,9 +172,10 @@ def _lifespan(
                     settings, telemetry, drain, admission, effort, stack
                 )
             drain.take_sigterm(settings.drain_delay_s)
-            stack.callback(telemetry.write)
-            pulse = asyncio.create_task(Pulse(admission, effort, telemetry).run())
-            stack.callback(pulse.cancel)
+            pulse = Pulse(admission, effort, telemetry)
+            stack.callback(pulse.write)
+            beating = asyncio.create_task(pulse.run())
+            stack.callback(beating.cancel)
             yield {ADMISSION: admission, DRAIN: drain}
 
     return lifespan

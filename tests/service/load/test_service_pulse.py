@@ -4,11 +4,14 @@ import asyncio
 import time
 
 import pytest
+from fastapi.testclient import TestClient
 
+from service.app import create_app
 from service.load import pulse as pulses
 from service.load.admission import Admission
 from service.load.effort import DOWN_S, UP_S, EffortSteps
 from service.load.pulse import Pulse
+from service.settings import Settings
 from service.watch.telemetry import Telemetry
 
 
@@ -80,3 +83,36 @@ def test_a_loop_that_is_busy_shows_in_what_a_request_must_expect(parts, monkeypa
     asyncio.run(keep_busy())
     assert parts.admission.lag_s > 0.002
     assert parts.admission.expected_s == parts.admission.lag_s
+
+
+def test_a_fault_of_one_beat_is_logged_once_and_the_next_ones_come(parts, monkeypatch, caplog):
+    monkeypatch.setattr(pulses, "PERIOD_S", 0.001)
+    beats = iter([OSError("no space left"), OSError("no space left")])
+    seen = asyncio.Event()
+
+    def beat(_turn_s):
+        for error in beats:
+            raise error
+        seen.set()
+
+    monkeypatch.setattr(parts.pulse, "beat", beat)
+
+    async def run():
+        beating = asyncio.create_task(parts.pulse.run())
+        await asyncio.wait_for(seen.wait(), timeout=30)
+        beating.cancel()
+
+    asyncio.run(run())
+    assert [str(record.exc_info[1]) for record in caplog.records] == ["no space left"]
+
+
+def test_what_was_counted_since_the_last_beat_is_written_on_leaving(release, tmp_path, monkeypatch):
+    monkeypatch.setattr(pulses, "PERIOD_S", 3600)
+    app = create_app(Settings(releases=release.releases, state_dir=tmp_path))
+    with TestClient(app):
+        admission, telemetry = app.state.parts.admission, app.state.parts.telemetry
+        admission.coming = admission.limit
+        admission.turns_away("/score")
+    refused = {"route": "/score", "scenario": "-", "status": "503"}
+    assert telemetry.registry.get_sample_value("csmf_requests_total", refused) == 1
+    assert telemetry.registry.get_sample_value("csmf_overloaded_total", {"reason": "full"}) == 1
