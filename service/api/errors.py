@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 SHOWN = 200  # characters of a field, a refused value or an expectation
 LARGEST_JSON_INTEGER = 2**53
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 
 Json = None | bool | int | float | str
 
@@ -95,10 +96,16 @@ def _text(text: str) -> str:
 
 
 def _json(value: object) -> str:
+    """As JSON, as far as it is shown: the rest of a large value is never written."""
+    written = ""
     try:
-        return json.dumps(value, ensure_ascii=False, default=str)
+        for part in _ENCODER.iterencode(value):
+            written += part
+            if len(written) > SHOWN:
+                break
     except (ValueError, RecursionError):  # an integer or a nesting beyond what can be written
         return f"a {type(value).__name__}"
+    return written
 
 
 def install_handlers(app: FastAPI) -> None:

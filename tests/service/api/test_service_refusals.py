@@ -1,10 +1,13 @@
 """Every refusal says what was wrong, where, and what was expected; nothing bad is a 5xx."""
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from service.api.errors import ApiError
 
 JSON = {"content-type": "application/json"}
 USER = {"user_id": "u00001"}
@@ -82,6 +85,24 @@ def test_a_refused_value_is_shown_shortened(reader):
     nested = '{"user": {"age": ' + "[" * 900 + "]" * 900 + "}}"
     response = reader.post("/retrieve", content=nested, headers=JSON)
     assert_refused(response, 422, "invalid_value", "user.age")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ({"a": [1, 2.5, None, True, "é"]}, '{"a": [1, 2.5, null, true, "é"]}'),
+        ([[1]] * 300_000, "[" + "[1], " * 39 + "[1],…"),
+        ({"x": "y" * 300_000}, '{"x": "' + "y" * 193 + "…"),
+        ([], "[]"),
+    ],
+)
+def test_of_a_refused_list_or_object_only_the_beginning_is_written(value, shown):
+    tracemalloc.start()
+    body = json.loads(ApiError(422, "invalid_value", "user.age", value).response().body)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert body["error"]["value"] == shown
+    assert peak_bytes < 1_500_000
 
 
 def test_an_unknown_scenario_is_refused_with_the_ones_there_are(client):
