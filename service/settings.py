@@ -123,7 +123,10 @@ class Settings(BaseSettings):
     max_batch: int = Field(32, ge=1, description="Most users of one batch of lists.")
     max_candidates: int = Field(1000, ge=1, description="Most items a request may have scored.")
     max_sequence: int = Field(
-        1000, ge=1, description="Longest list a request may give for a sequence feature."
+        1000,
+        ge=1,
+        description="Longest list in a user's features, with all that is nested in it; a vector "
+        "may have its dims.",
     )
     max_features: int = Field(1000, ge=1, description="Most user features a request may bring.")
     max_text: int = Field(

@@ -7,6 +7,7 @@ from costing as much as a thousand. Each check raises ApiError for the first thi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 from service.api.errors import ApiError
 from service.api.schemas import Listed
@@ -55,12 +56,30 @@ def check_user(
 ) -> None:
     """A user's raw features, and where in the request they are."""
     _check_length(field, len(user), settings.max_features)
-    for name in snapshot.user_sequences:
-        if isinstance(values := user.get(name), list):
-            _check_length(f"{field}.{name}", len(values), settings.max_sequence)
     _check_texts(field, user, settings)
     for name, value in user.items():
-        _check_texts(f"{field}.{name}", value if isinstance(value, list) else [value], settings)
+        if isinstance(value, list | dict):
+            longest = max(settings.max_sequence, snapshot.user_vectors.get(name, 0))
+            _check_held(f"{field}.{name}", value, longest, settings)
+        else:
+            _check_texts(f"{field}.{name}", [value], settings)
+
+
+def _check_held(
+    field: str, value: list[object] | dict[str, object], longest: int, settings: Settings
+) -> None:
+    """A list or an object, which with all that is nested in it counts as one list."""
+    held, entries = [value], 0
+    while held:
+        inside = [*chain.from_iterable(_entries(each) for each in held)]
+        entries += len(inside)
+        _check_length(field, entries, longest)
+        _check_texts(field, inside, settings)
+        held = [each for each in inside if isinstance(each, list | dict)]
+
+
+def _entries(value: list[object] | dict[str, object]) -> Iterable[object]:
+    return value if isinstance(value, list) else (*value, *value.values())
 
 
 def _check_length(field: str, length: int, most: int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from bundle.features import CategorySequence, FeatureSchema
+from bundle.features import FeatureSchema, Vector
 from bundle.files import Digest
 from bundle.manifest import Current, GoldenSet
 from bundle.segments import Segments
@@ -73,10 +73,10 @@ class Snapshot:
         return frozenset(feature.name for feature in self.schema.user)
 
     @cached_property
-    def user_sequences(self) -> tuple[str, ...]:
-        """Those of them that are lists of categories."""
+    def user_vectors(self) -> dict[str, int]:
+        """Those of them that are vectors, with their dims."""
         features = self.schema.user
-        return tuple(feature.name for feature in features if isinstance(feature, CategorySequence))
+        return {feature.name: feature.dim for feature in features if isinstance(feature, Vector)}
 
 
 def open_snapshot(releases: Path, current: Current, digest_of: Digest | None = None) -> Snapshot:

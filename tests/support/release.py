@@ -198,7 +198,7 @@ def user_records(release: Release) -> list[dict[str, object]]:
         {row["user_id"]: row for row in pq.read_table(users).to_pylist()} if users.exists() else {}
     )
     joined = [{**row, **known.get(row["user_id"], {})} for row in requests]
-    return [{name: row[name] for name in sorted(names)} for row in joined]
+    return [{name: row.get(name) for name in sorted(names)} for row in joined]
 
 
 def _schema(

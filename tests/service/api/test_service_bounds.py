@@ -3,6 +3,10 @@
 import json
 
 import pytest
+from support.release import Release, add_exact_index, make_release, write_bundle
+
+from bundle.features import Vector
+from bundle.store import publish
 
 JSON = {"content-type": "application/json"}
 USER = {"user_id": "u00001"}
@@ -24,6 +28,13 @@ def refused(response, status, field):
         ({"user": {"recent_items": ["i0000001", LONG]}}, "user.recent_items"),
         ({"user": {"unknown": LONG}}, "user.unknown"),
         ({"user": {"unknown": [LONG]}}, "user.unknown"),
+        ({"user": {"unknown": [["a", {"b": [LONG]}]]}}, "user.unknown"),
+        ({"user": {"unknown": {LONG: 1}}}, "user.unknown"),
+        ({"user": {"unknown": [1] * 1001}}, "user.unknown"),
+        ({"user": {"unknown": [[1] * 500] * 2}}, "user.unknown"),
+        ({"user": {"unknown": {"a": {f"b{number}": 1 for number in range(500)}}}}, "user.unknown"),
+        ({"user": {"age": [1] * 300_000}}, "user.age"),
+        ({"user": {"user_id": [[1, 2, 3]] * 100_000}}, "user.user_id"),
         ({"user": USER, "exclude": ["i0000001", LONG]}, "exclude"),
         ({"user": USER, "filter": [{"attribute": "brand", "equals": LONG}]}, "filter.0"),
         ({"user": USER, "filter": [{"attribute": "brand", "in": ["a", LONG]}]}, "filter.0"),
@@ -45,6 +56,25 @@ def test_the_largest_of_everything_is_served(reader):
     text = json.dumps(body)
     assert len(text) < 1_048_576
     assert reader.post("/retrieve", content=text, headers=JSON).status_code == 200
+
+
+def test_a_vector_may_have_its_dims_and_no_other_list_as_many(open_client, tmp_path):
+    releases = release_with_a_user_vector(tmp_path, dim=8)
+    client = open_client(releases=releases, max_sequence=4)
+    assert client.post("/retrieve", json={"user": {"taste": [0.5] * 8}}).status_code == 200
+    for name in ("taste", "recent_items", "unknown"):
+        response = client.post("/retrieve", json={"user": {name: [0.5] * 9}})
+        assert refused(response, 422, f"user.{name}")
+
+
+def release_with_a_user_vector(root, dim):
+    made = make_release(root, items=30, users=5, requests=10)
+    schema = made.bundle.schema
+    wider = schema.model_copy(update={"user": [*schema.user, Vector(name="taste", dim=dim)]})
+    write_bundle(made.releases, "wider", made.bundle.segments, wider)
+    add_exact_index(Release(made.releases, "wider", made.log))
+    publish(made.releases, "wider", "b1")
+    return made.releases
 
 
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "1e-400", "9" * 400, "-0.0", "1E+308"])
