@@ -4,15 +4,17 @@ Decisions
 - Types are not coerced ("5" is not 5) and unknown fields are refused: a misspelt `exclude` must not
   silently exclude nothing. Only inside `user` are unknown names served, and counted.
 - Bounds that an operator may set (k, list lengths) are checked in limits.py, by the settings.
+- The first wrong entry of a list or an object ends the search for more: an error takes a hundred
+  times the memory of what it is about, and only the first is shown.
 - Response models document the API; the hot path writes its columns directly.
 - Bodies of the operators' routes are in weights_schemas.py.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from service.features.layout import Origin
 from service.retrieval.index import Strategy
@@ -22,9 +24,12 @@ from service.weights.record import (
     WeightsRecord,
 )
 
+Entry = TypeVar("Entry")
+ListOf = Annotated[list[Entry], Field(fail_fast=True)]
 Weights = Annotated[
     dict[str, float],
     Field(
+        fail_fast=True,
         description="One number >= 0 per stage of the cascade, not all zero. A cascade of three "
         "also takes the names k_d, k_o, k_r.",
     ),
@@ -39,26 +44,33 @@ EXAMPLE_USER: dict[str, JsonValue] = {
 
 
 def with_example(**example: JsonValue) -> ConfigDict:
-    """Strict and closed, and with an example that /docs fills in."""
-    return ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
-        serialize_by_alias=True,
-        json_schema_extra={"examples": [example]},
-    )
+    """With an example that /docs fills in."""
+    return ConfigDict(serialize_by_alias=True, json_schema_extra={"examples": [example]})
 
 
-class FilterCondition(BaseModel):
-    """What must hold of one attribute of an item; everything said must hold."""
+class Closed(BaseModel):
+    """Strict, and without any other field."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_unknown(cls, body: object) -> object:
+        """Of more fields than there are, one unknown one stays: enough to be refused by."""
+        if not isinstance(body, dict) or len(body) <= len(cls.model_fields):
+            return body
+        names = [field.alias or name for name, field in cls.model_fields.items()]
+        unknown = next(name for name in body if name not in names)
+        return {name: body[name] for name in (*names, unknown) if name in body}
+
+
+class FilterCondition(Closed):
+    """What must hold of one attribute of an item; everything said must hold."""
+
     attribute: str = Field(description="One of the index's attributes.")
     equals: FilterValue | None = Field(None, description="Text, a number or a boolean, by type.")
-    one_of: list[FilterValue] | None = Field(None, alias="in")
-    none_of: list[FilterValue] | None = Field(
+    one_of: ListOf[FilterValue] | None = Field(None, alias="in")
+    none_of: ListOf[FilterValue] | None = Field(
         None, alias="not_in", description="Items without a value pass this, and nothing else."
     )
     least: float | None = Field(None, alias="min", description="At least this number.")
@@ -74,7 +86,7 @@ User = Annotated[
 ]
 
 
-class Weighted(BaseModel):
+class Weighted(Closed):
     """By which weights items are scored, and whether each stage's own scores are wanted."""
 
     scenario: ScenarioName = DEFAULT_SCENARIO
@@ -86,11 +98,11 @@ class Listed(Weighted):
     """Which list is wanted."""
 
     k: int = Field(100, ge=1, description="Items wanted; at most the service's max_k.")
-    exclude: list[str] = Field([], description="Item ids that must not be returned.")
+    exclude: ListOf[str] = Field([], description="Item ids that must not be returned.")
     exclude_seen: bool = Field(
         False, description="Also leave out the newest of what is stored as seen by the user."
     )
-    filter: list[FilterCondition] = Field(
+    filter: ListOf[FilterCondition] = Field(
         [], description="Return only items that meet all of these conditions."
     )
 
@@ -109,7 +121,7 @@ class BatchRequest(Listed):
 
     model_config = with_example(scenario="default", users=[EXAMPLE_USER, {}], k=10)
 
-    users: list[User] = Field(min_length=1, description="At most the service's max_batch.")
+    users: ListOf[User] = Field(min_length=1, description="At most the service's max_batch.")
 
 
 class ScoreRequest(Weighted):
@@ -120,7 +132,7 @@ class ScoreRequest(Weighted):
     )
 
     user: User
-    item_ids: list[str] = Field(description="Candidates; at most the service's max_candidates.")
+    item_ids: ListOf[str] = Field(description="Candidates; at most the service's max_candidates.")
 
 
 class Unknown(BaseModel):

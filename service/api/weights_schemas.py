@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
-from service.api.schemas import EXAMPLE_USER, Weights, with_example
+from service.api.schemas import EXAMPLE_USER, Closed, ListOf, Weights, with_example
 from service.weights.record import LARGEST_VERSION, Author, Reason, ScheduleState, WeightsRecord
 
 MAX_SAMPLE = 100  # users of one dry run
@@ -50,7 +50,7 @@ EXAMPLE_CHANGE: dict[str, JsonValue] = {
 }
 
 
-class Signed(BaseModel):
+class Signed(Closed):
     """Who changes a scenario, why, and from which version."""
 
     model_config = with_example(**EXAMPLE_CHANGE)
@@ -164,13 +164,13 @@ class History(BaseModel):
     records: list[WeightsRecord]
 
 
-class PreviewRequest(BaseModel):
+class PreviewRequest(Closed):
     """Weights to try, and on whom."""
 
     model_config = with_example(weights=EXAMPLE_WEIGHTS, users=[EXAMPLE_USER], k=10)
 
     weights: Weights
-    users: list[dict[str, Any]] | None = Field(
+    users: ListOf[dict[str, Any]] | None = Field(
         None,
         min_length=1,
         max_length=MAX_SAMPLE,
