@@ -37,9 +37,9 @@ class ObjectiveWeights:
     def parse(cls, weights: Mapping[str, object], stages: Sequence[str]) -> ObjectiveWeights:
         """Validate a JSON object of weights. Raises WeightsError."""
         named = _without_aliases(weights, stages)
-        unknown = sorted(set(named) - set(stages))
-        if unknown:
-            raise WeightsError(unknown[0], named[unknown[0]], f"one of the stages {list(stages)}")
+        for name in named:
+            if name not in stages:
+                raise WeightsError(name, named[name], f"one of the stages {list(stages)}")
         values = tuple(_weight(stage, named.get(stage)) for stage in stages)
         if not any(values):
             raise WeightsError("*", dict(named), "at least one weight above zero")
