@@ -50,6 +50,12 @@ class Copies:
         """Vectors that the FAISS file need not hold."""
         return len(self.rows_R) - len(self.sizes_G)
 
+    def first_rows(self, ids_K: Rows) -> Rows:
+        """A row for each FAISS id: of a group its first one."""
+        grouped_K, rows_K = ids_K >= self.items, ids_K.copy()
+        rows_K[grouped_K] = self.rows_R[self.starts_G1[ids_K[grouped_K] - self.items]]
+        return rows_K
+
     def expanded(self, ids_K: Rows, scores_K: Floats, most: int) -> tuple[Rows, Floats]:
         """Rows in place of the FAISS ids, with their scores: the first `most` of them."""
         grouped_K = ids_K >= self.items

@@ -43,7 +43,7 @@ from index_builder.fold import folded_items
 from index_builder.golden import golden_set
 from index_builder.grid import weight_directions
 from index_builder.journal import Journal
-from index_builder.latency import search_milliseconds
+from index_builder.latency import Search, search_milliseconds
 from index_builder.progress import Phases
 from index_builder.settings import BuildSettings
 from index_builder.tables import ITEMS, Catalogue, Record, open_items, sample_users
@@ -129,7 +129,8 @@ def _build(
     directory = inputs.bundle.directory / "index" / build_id
     default_S = inputs.bundle.manifest.weights.as_array()
     queries_BM = scale_query(users_BM, default_S, inputs.bundle.segments)
-    milliseconds = search_milliseconds(index, effort, queries_BM, default_S)
+    search = inverted.search if inverted else _searching(index)
+    milliseconds = search_milliseconds(search, len(items_NM), effort, queries_BM, default_S)
     return BuildReport(manifest, directory, unknown, phases.seconds, milliseconds)
 
 
@@ -198,7 +199,7 @@ def _cluster(
         )
     with phases("fill", "items", 2 * len(items_NM)) as progress:
         copies = find_copies(items_NM)
-        return fill_cells(items_NM, whitening_M, centroids_CM, progress, copies)
+        return fill_cells(items_NM, whitening_M, centroids_CM, progress, copies, settings.codes)
 
 
 def _calibrate(
@@ -224,6 +225,10 @@ def _exact_index(items_NM: Floats) -> faiss.IndexFlatIP:
     return index
 
 
+def _searching(index: faiss.Index) -> Search:
+    return lambda queries_BM, k, _: index.search(queries_BM, k)
+
+
 def vector_facts(
     items_NM: Floats, segments: Segments, inverted: InvertedFile | None
 ) -> VectorFacts:
@@ -246,4 +251,5 @@ def vector_facts(
         norm_quantiles=np.quantile(np.sqrt(squares_NS.sum(axis=1)), QUANTILES).tolist(),
         segment_norms=dict(zip(segments.names, means_S.tolist(), strict=True)),
         list_size_quantiles=sizes,
+        codes=inverted.codes if inverted else "float32",
     )

@@ -9,7 +9,10 @@ Decisions
   vectors, and the reader knows nothing of D.
 - A search visits the cells whose un-normalised mean has the largest inner product with the query:
   an L2 coarse quantizer collapses once weights stretch the query.
-- Codes are fp16. Cells that attract no item are dropped.
+- Codes are fp16, of the vectors, or 8 bits a dim, of what they are beyond their cell's mean; the
+  range of these is that of all items, since what is longest is what is found. A search of such
+  codes scores what it fetched again, as a reader does; see bundle/codes.py.
+- Cells that attract no item are dropped.
 - Items that share a vector (`copies`) lie in one cell, as one vector under one id; the cell's mean
   still counts each of them, so that what many items share is met early.
 
@@ -25,9 +28,11 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from bundle.codes import fetched, needs_rescoring, rescored
 from bundle.copies import Copies
 from index_builder.errors import InputError
 from index_builder.progress import Progress
+from index_builder.settings import Codes
 
 Floats = NDArray[np.float32]
 BLOCK = 65_536
@@ -43,6 +48,7 @@ class InvertedFile:
     """A FAISS index, and what calibration needs of it: each item's cell and each cell's mean."""
 
     faiss_index: faiss.IndexIVFScalarQuantizer
+    items_NM: Floats
     cells_N: NDArray[np.int32]
     means_CM: Floats
     copies: Copies | None = None
@@ -52,13 +58,22 @@ class InvertedFile:
         """Items per cell."""
         return np.bincount(self.cells_N, minlength=len(self.means_CM))
 
+    @property
+    def codes(self) -> Codes:
+        """What vectors are stored as."""
+        return "int8" if needs_rescoring(self.faiss_index) else "fp16"
+
     def search(self, queries_BM: Floats, k: int, cells: int) -> NDArray[np.int64]:
         """The best k rows of so many cells [B, K]; -1 where they hold fewer."""
-        scores_BK, ids_BK = self.faiss_index.search(queries_BM, k, params=visiting(cells))
+        most = fetched(k) if self.codes == "int8" else k
+        scores_BL, ids_BL = self.faiss_index.search(queries_BM, most, params=visiting(cells))
+        if self.codes == "int8":
+            for query_M, ids_L, scores_L in zip(queries_BM, ids_BL, scores_BL, strict=True):
+                ids_L[:], scores_L[:] = rescored(query_M, ids_L, self.items_NM, self.copies)
         if self.copies is None:
-            return ids_BK
-        found = zip(ids_BK, scores_BK, strict=True)
-        return np.stack([self.copies.expanded(*each, most=k)[0] for each in found])
+            return ids_BL[:, :k]
+        found = zip(ids_BL, scores_BL, strict=True)
+        return np.stack([self.copies.expanded(*each, most=k)[0][:k] for each in found])
 
 
 def cell_count(items: int) -> int:
@@ -106,6 +121,7 @@ def fill_cells(
     centroids_CM: Floats,
     progress: Progress,
     copies: Copies | None = None,
+    codes: Codes = "fp16",
 ) -> InvertedFile:
     """Assign all items and add them. `progress` counts items twice: assigned, then added.
 
@@ -120,8 +136,9 @@ def fill_cells(
         ids_N[copies.rows_R] = NOT_STORED
         ids_N[firsts_G] = len(items_NM) + np.arange(len(firsts_G))
     cells_N, means_CM = _drop_empty(cells_N, means_CM)
-    index = _fill(items_NM, ids_N, cells_N, means_CM, progress)
-    return InvertedFile(index, cells_N, means_CM, copies)
+    index = _empty(means_CM, None if codes == "fp16" else _ranges(items_NM, cells_N, means_CM))
+    _fill(index, items_NM, ids_N, cells_N, progress)
+    return InvertedFile(index, items_NM, cells_N, means_CM, copies)
 
 
 def _assign(
@@ -161,20 +178,40 @@ def _drop_empty(cells_N: NDArray[np.int32], means_CM: Floats) -> tuple[NDArray[n
     return renumbered_N.astype(np.int32), means_CM[used]
 
 
-def _fill(
-    items_NM: Floats,
-    ids_N: NDArray[np.int64],
-    cells_N: NDArray[np.int32],
-    means_CM: Floats,
-    progress: Progress,
-) -> faiss.IndexIVFScalarQuantizer:
+def _ranges(items_NM: Floats, cells_N: NDArray[np.int32], means_CM: Floats) -> Floats:
+    """The least and the largest residual of each dim [2, M]."""
+    ranges_2M = np.zeros((2, means_CM.shape[1]), np.float32)
+    for start in range(0, len(items_NM), BLOCK):
+        block = slice(start, start + BLOCK)
+        residuals_BM = items_NM[block] - means_CM[cells_N[block]]
+        np.minimum(ranges_2M[0], residuals_BM.min(axis=0), out=ranges_2M[0])
+        np.maximum(ranges_2M[1], residuals_BM.max(axis=0), out=ranges_2M[1])
+    return ranges_2M
+
+
+def _empty(means_CM: Floats, ranges_2M: Floats | None) -> faiss.IndexIVFScalarQuantizer:
+    """An inverted file to be filled; of residuals in 8 bits, where their ranges are given."""
     cells, dim = means_CM.shape
     quantizer = faiss.IndexFlatIP(dim)
     quantizer.add(means_CM)
+    kinds, residual = faiss.ScalarQuantizer, ranges_2M is not None
     index = faiss.IndexIVFScalarQuantizer(
-        quantizer, dim, cells, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT, False
+        *(quantizer, dim, cells, kinds.QT_8bit if residual else kinds.QT_fp16),
+        *(faiss.METRIC_INNER_PRODUCT, residual),
     )
+    if ranges_2M is not None:
+        index.sq.train(ranges_2M)  # it learns the range of what it is shown
     index.is_trained = True  # fp16 learns nothing, and the cells are already known
+    return index
+
+
+def _fill(
+    index: faiss.IndexIVFScalarQuantizer,
+    items_NM: Floats,
+    ids_N: NDArray[np.int64],
+    cells_N: NDArray[np.int32],
+    progress: Progress,
+) -> None:
     for start in range(0, len(items_NM), BLOCK):
         block_BM = np.ascontiguousarray(items_NM[start : start + BLOCK], np.float32)
         ids_B = ids_N[start : start + BLOCK]
@@ -184,7 +221,6 @@ def _fill(
         elif stored_B.any():
             _add(index, block_BM[stored_B], ids_B[stored_B], cells_B[stored_B])
         progress.advance(len(block_BM))
-    return index
 
 
 def _add(

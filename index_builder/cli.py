@@ -13,9 +13,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from index_builder.settings import BuildSettings
+from index_builder.settings import BuildSettings, Codes
 
 if TYPE_CHECKING:
     from index_builder.build import BuildReport
@@ -53,6 +53,7 @@ def _run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         changes_after=arguments.changes_after,
         attributes=arguments.attributes,
+        codes=arguments.codes,
     )
     build_id = arguments.rollback
     try:
@@ -119,8 +120,8 @@ def _search_lines(report: BuildReport) -> list[str]:
     if effort is None:
         return ["kind     exact: every item is scored, recall is 1 for all weights"]
     lines = [
-        f"kind     ivf, fp16 codes: {effort.cells} cells, recall over {len(effort.points)} "
-        f"weight directions (target {effort.target_recall:g}):"
+        f"kind     ivf, {report.manifest.facts.codes} codes: {effort.cells} cells, "
+        f"recall over {len(effort.points)} weight directions (target {effort.target_recall:g}):"
     ]
     for column, k in enumerate(effort.k):
         recalls = [point.recall[column] for point in effort.points]
@@ -197,6 +198,12 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULTS.attributes,
         metavar="NAME,NAME",
         help="columns of items.parquet that requests may filter by (default: none)",
+    )
+    add(
+        "--codes",
+        choices=get_args(Codes),
+        default=DEFAULTS.codes,
+        help="of an inverted file: int8 takes half the bytes and a longer search (%(default)s)",
     )
     add("--threads", type=_positive, help="cores to use (default: all)")
     return parser

@@ -6,6 +6,7 @@ For the person who reads the summary: never stored, since it belongs to this mac
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from statistics import median
 
 import faiss
@@ -14,13 +15,14 @@ from numpy.typing import NDArray
 
 from bundle.effort import EffortMap
 from index_builder.calibrate import list_lengths
-from index_builder.cells import visiting
 
 QUERIES = 100
+Search = Callable[[NDArray[np.float32], int, int], object]  # queries, k, cells to visit
 
 
 def search_milliseconds(
-    index: faiss.Index,
+    search: Search,
+    items: int,
     effort: EffortMap | None,
     queries_BM: NDArray[np.float32],
     weights_S: NDArray[np.float64],
@@ -31,21 +33,18 @@ def search_milliseconds(
     try:
         return {
             k: _median(
-                index, queries_BM[:QUERIES], k, effort.lookup(weights_S, k) if effort else None
+                search, queries_BM[:QUERIES], k, effort.lookup(weights_S, k) if effort else 0
             )
-            for k in list_lengths(index.ntotal)
+            for k in list_lengths(items)
         }
     finally:
         faiss.omp_set_num_threads(threads)
 
 
-def _median(
-    index: faiss.Index, queries_BM: NDArray[np.float32], k: int, nprobe: int | None
-) -> float:
-    parameters = None if nprobe is None else visiting(nprobe)
+def _median(search: Search, queries_BM: NDArray[np.float32], k: int, cells: int) -> float:
     seconds = []
     for query_M in queries_BM:
         start = time.perf_counter()
-        index.search(query_M[None], k, params=parameters)
+        search(query_M[None], k, cells)
         seconds.append(time.perf_counter() - start)
     return 1000 * median(seconds)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Codes = Literal["fp16", "int8"]
 
 
 @dataclass(frozen=True)
@@ -16,3 +19,4 @@ class BuildSettings:
     seed: int = 0
     changes_after: int = 0
     attributes: tuple[str, ...] = ()
+    codes: Codes = "fp16"

@@ -9,6 +9,7 @@ Decisions
   exist (small cells) is searched again with doubled effort, at last over all cells.
 - Under pressure a search visits a share of these cells, as far as the operator's floor of recall
   allows; exact scans, of all rows or of those that pass a filter, are never cut short.
+- An inverted file with codes of 8 bits is searched for more, scored again; see bundle/codes.py.
 - Lists longer than the builder measured visit every cell; exclusions alone never cause that.
 - Filters: see effort.py for how many cells hold the recall. Where those hold more rows than pass
   (times what a row costs in a scan), the rows that pass are scanned instead, exactly.
@@ -26,13 +27,14 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from bundle.codes import fetched, needs_rescoring, rescored
 from bundle.copies import Copies
 from bundle.effort import EffortMap, reduced_cells
 from bundle.errors import DimensionMismatchError
 from bundle.store import Index
 from service.retrieval.effort import FULL, Effort, filtered_cells, share_of_cells
 from service.retrieval.filters import Columns, Condition, compile_filter, evaluate
-from service.retrieval.passing import Cells, Passing, PassingCache
+from service.retrieval.passing import Cells, Passing, PassingCache, visiting
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -71,6 +73,7 @@ class ItemIndex:
     filters: PassingCache = field(default_factory=PassingCache)
     beside: int = 0  # items outside of the index; see fresh.py
     copies: Copies | None = None  # rows that an inverted file holds as one
+    again: bool = False  # what its codes found is scored again
 
     def search(
         self,
@@ -143,7 +146,7 @@ class ItemIndex:
         if passing is None:
             fetch = min(k + excluded, len(self.ids_N))
             for cells in self._efforts(weights_S, k, fetch, share):
-                parameters = _visiting(cells) if cells else None
+                parameters = visiting(cells) if cells else None
                 yield self._visit(query_M, fetch, cells, parameters, self.copies)
             return
         fetch = min(k + excluded, passing.count)
@@ -155,8 +158,8 @@ class ItemIndex:
             yield self._visit(query_M, fetch, 0, passing.testing(), None)
         else:
             for more in _doublings(cells, passing.cells):
-                parameters = passing.visiting(more)
-                yield self._visit(query_M, fetch, more, parameters, passing.copies)
+                selecting = passing.visiting(more)
+                yield self._visit(query_M, fetch, more, selecting, passing.copies)
 
     def _visit(
         self,
@@ -166,11 +169,14 @@ class ItemIndex:
         parameters: faiss.SearchParameters | None,
         copies: Copies | None,
     ) -> Found:
-        scores_1K, ids_1K = self.faiss_index.search(query_M[None], fetch, params=parameters)
+        most = fetched(fetch) if self.again else fetch
+        scores_1K, ids_1K = self.faiss_index.search(query_M[None], most, params=parameters)
         rows_K, scores_K = ids_1K[0], scores_1K[0]
+        if self.again:
+            rows_K, scores_K = rescored(query_M, rows_K, self.vectors_NM, copies)
         if copies:
             rows_K, scores_K = copies.expanded(rows_K, scores_K, fetch)
-        return Found(rows_K, scores_K, "cells" if cells else "all", cells)
+        return Found(rows_K[:fetch], scores_K[:fetch], "cells" if cells else "all", cells)
 
     def scan(self, query_M: Floats, fetch: int, rows_P: Rows) -> tuple[Rows, Floats]:
         """The exact best of some rows, read where they lie: a copy of them would cost more."""
@@ -258,12 +264,6 @@ def _doublings(cells: int, most: int) -> Iterator[int]:
     yield most
 
 
-def _visiting(cells: int) -> faiss.SearchParameters:
-    parameters = faiss.SearchParametersIVF()
-    parameters.nprobe = cells
-    return parameters
-
-
 def open_index(files: Index) -> ItemIndex:
     """Map the files of a verified index.
 
@@ -292,4 +292,5 @@ def open_index(files: Index) -> ItemIndex:
         Cells.of(faiss.extract_index_ivf(mapped), copies) if effort and columns else None,
         files.manifest.journal_position,
         copies=copies,
+        again=needs_rescoring(mapped),
     )

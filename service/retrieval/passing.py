@@ -113,8 +113,8 @@ class Passing:
 
     def visiting(self, cells: int) -> faiss.SearchParameters:
         """A search of so many of the cells that hold something."""
-        parameters = faiss.SearchParametersIVF()
-        parameters.nprobe, parameters.sel = cells, self.rows_selector
+        parameters = visiting(cells)
+        parameters.sel = self.rows_selector
         parameters.quantizer_params = self.cells_selector
         return parameters
 
@@ -141,6 +141,13 @@ class PassingCache:
             while self._bytes > self._limit or len(self._kept) > self._most:
                 self._bytes -= self._kept.popitem(last=False)[1].nbytes
         return made
+
+
+def visiting(cells: int) -> faiss.SearchParametersIVF:
+    """A search of so many cells."""
+    parameters = faiss.SearchParametersIVF()
+    parameters.nprobe = cells
+    return parameters
 
 
 def _clustering(counts_C: NDArray[np.int64], sizes_C: NDArray[np.int64]) -> float:

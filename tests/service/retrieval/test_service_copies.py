@@ -25,8 +25,8 @@ NOTHING = np.empty(0, np.int64)
 ITEMS, FIRST, SECOND = 3000, slice(2900, 3000), slice(2850, 2900)  # nobody knows these
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
+@pytest.fixture(scope="module", params=["fp16", "int8"])
+def made(tmp_path_factory, request):
     """A published index of which two groups of items share a vector, sold by different sellers."""
     made = make_release(tmp_path_factory.mktemp("copies"), items=ITEMS, users=60, requests=90)
     items = pq.read_table(made.log / "items.parquet").sort_by("item_id").to_pylist()
@@ -38,6 +38,7 @@ def made(tmp_path_factory):
         item["seller"] = f"seller {row % 3}"
     pq.write_table(pa.Table.from_pylist(items), made.log / "items.parquet")
     options = ("--exact-below", "100", "--max-effort", "1", "--attributes", "seller")
+    options = (*options, "--codes", request.param)
     where = ("--release", str(made.directory), "--log", str(made.log))
     assert main([*where, "--publish", *options]) == 0
     return made
