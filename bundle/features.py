@@ -112,9 +112,9 @@ class CategorySequence(_Feature):
         ends_B = np.cumsum([len(recent) for recent in keys])
         rows = vocabulary.rows([key for recent in keys for key in recent])
         rows_BL = np.zeros((len(column), self.max_length), np.int64)
-        for row, recent_rows in enumerate(np.split(rows, ends_B[:-1])):
-            known = recent_rows[recent_rows > 0]
-            rows_BL[row, : len(known)] = known
+        for row_L, recent in zip(rows_BL, np.split(rows, ends_B[:-1]), strict=False):  # or no row
+            known = recent[recent > 0]
+            row_L[: len(known)] = known
         return rows_BL, int(np.count_nonzero(rows == 0))
 
     def _recent(self, values: object, row: int) -> list[str]:

@@ -36,7 +36,7 @@ from loadtests.verdict import Threshold
 
 COMMANDS = ("build", "changes", "rollback")
 ROWS = 20  # of a file of changes
-STAGING = ".staging-"
+LEFT = (".staging-*", ".unfinished-*")  # by killed commands, where no reader looks
 
 
 class BrokenStateError(Exception):
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace, work: Path) -> dict[str, float]:
         "failed_commands": failed + sum(code != 0 for code in left),
         "builds": len(seen.builds),
         "journal_entries": len(seen.entries),
-        "left_behind": sum(1 for _ in release.releases.rglob(f"{STAGING}*")),
+        "left_behind": sum(1 for name in LEFT for _ in release.releases.rglob(name)),
     }
 
 
@@ -168,8 +168,8 @@ class Seen:
         """Read everything that can be seen. Raises what is wrong with it."""
         releases = self.bundle.directory.parent
         self._look_at_entries(releases / "changes")
-        for path in sorted(self.bundle.directory.glob("index/*")):
-            if path.name not in self.builds and not path.name.startswith(STAGING):
+        for path in sorted(self.bundle.directory.glob("index/[!.]*")):
+            if path.name not in self.builds:
                 read_index(path, self.bundle)
                 self.builds.add(path.name)
         _, index = read_pair(releases, read_current(releases))

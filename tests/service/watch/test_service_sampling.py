@@ -1,7 +1,6 @@
 """What a closer look at some lists finds: their recall, where their users lie; and its cost."""
 
 import re
-import threading
 import time
 from collections import Counter
 from dataclasses import replace
@@ -159,7 +158,7 @@ def test_it_takes_a_small_part_of_a_core_and_ends_when_told(snapshot, users):
     resting_for = 0.02  # a piece of work whose rest has not ended
     assert spent < 0.1 * (time.monotonic() - began) + resting_for
     taking.stop()
-    assert "sampling" not in {thread.name for thread in threading.enumerate()}
+    assert not taking._thread.is_alive()
 
 
 def test_a_scrape_shows_recall_of_live_lists_beside_what_was_promised(open_client, users):
