@@ -3,9 +3,11 @@
 Decisions
 - One worker on one core, the client on another: what a worker does must not depend on who asks.
   Requests are due at random times, whatever the service does (openloop.py).
-- Capacity is what the worker answers to a few clients that never pause, at full service; unloaded
-  is a tenth of it. Both are measured on the service with a recall floor of 1, whose searches are
-  never cut short; the same service shows what the steps of effort add.
+- Capacity is what the worker answers to a few clients that never pause; unloaded is a tenth of it,
+  measured on the service with a recall floor of 1, whose searches are never cut short. The same
+  service shows what the steps of effort add.
+- A machine that is shared is not as fast now as it was a minute ago, so the load follows the
+  capacity found right before it, and goodput is held against that before and that after.
 - Loads go upwards, so that none finds the worker in the state that a higher one left behind. The
   first seconds of each are not counted: so long the worker takes to see what happens to it.
 - Judged is the service as it is shipped, with steps of effort: at five times the capacity the time
@@ -78,9 +80,13 @@ def run(options: argparse.Namespace, work: Path) -> Figures:
             offer = replace(offer, core=max(os.sched_getaffinity(0)))
             if not figures:
                 figures = _unloaded(offer)
+            before = _capacity(offer)
             for load in options.loads:
-                seen = offered(replace(offer, rate=load * figures["capacity_per_s"]))
-                figures |= _named(f"{name}_{load:g}x", seen, figures)
+                seen = offered(replace(offer, rate=load * before))
+                after = _capacity(offer)
+                around = statistics.fmean((before, after))
+                figures |= _named(f"{name}_{load:g}x", seen, around, figures["unloaded_p99_ms"])
+                before = after
         finally:
             service.__exit__()
     figures["failed"] = sum(value for name, value in figures.items() if name.endswith("_failed"))
@@ -103,18 +109,27 @@ def _one_core(number: int) -> Iterator[None]:
 
 def _unloaded(offer: Offer) -> Figures:
     """Capacity, and the times of a worker that is hardly asked."""
-    closed = [offered(replace(offer, at_once=AT_ONCE, seed=seed)) for seed in range(3)]
-    capacity = statistics.median(seen["goodput_per_s"] for seen in closed)
-    if not capacity:
-        raise ServiceError("no request was answered while the service was otherwise idle")
+    capacity = statistics.median(_capacity(offer) for _ in range(3))
     seen = offered(replace(offer, rate=UNLOADED * capacity))
     times = {f"unloaded_{name}": seen[name] for name in ("p50_ms", "p99_ms", "sent_late_p99_ms")}
     return {"capacity_per_s": capacity, **times}
 
 
-def _named(name: str, seen: Mapping[str, float], so_far: Figures) -> Figures:
+def _capacity(offer: Offer) -> float:
+    """Answers a second to callers that never pause, in half the time. Raises ServiceError."""
+    halved = {"seconds": offer.seconds / 2, "unmeasured": offer.unmeasured / 2}
+    capacity = offered(replace(offer, at_once=AT_ONCE, **halved))["goodput_per_s"]
+    if not capacity:
+        raise ServiceError("no request was answered while the service was otherwise idle")
+    return capacity
+
+
+def _named(
+    name: str, seen: Mapping[str, float], capacity: float, unloaded_p99_ms: float
+) -> Figures:
     compared = {
-        "goodput_of_capacity": round(seen["goodput_per_s"] / so_far["capacity_per_s"], 3),
-        "p99_of_unloaded": round(seen["p99_ms"] / so_far["unloaded_p99_ms"], 3),
+        "capacity_per_s": round(capacity, 1),
+        "goodput_of_capacity": round(seen["goodput_per_s"] / capacity, 3),
+        "p99_of_unloaded": round(seen["p99_ms"] / unloaded_p99_ms, 3),
     }
     return {f"{name}_{figure}": value for figure, value in {**seen, **compared}.items()}
