@@ -178,7 +178,7 @@ def test_weights_changed_by_a_bundle_with_other_stages_fall_back_to_its_default(
     assert "csmf_weights_unfit_scenarios 1.0" in client.get("/metrics").text
     client.app.state.parts.board.refresh()
     assert caplog.text.count("weights of ['feed'] do not fit the stages") == 1
-    assert roll_back(client, "feed", 1).json()["error"]["field"] == "weights.buy"
+    assert roll_back(client, "feed", 1).json()["error"]["field"] == "weights.view"
 
 
 def test_without_redis_the_service_stays_ready_serves_what_it_knows_and_refuses_changes(
