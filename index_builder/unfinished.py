@@ -111,7 +111,7 @@ class Unfinished:
 
     def note(self, items_NM: Floats, rows: NDArray[np.int64], unknown: Mapping[str, int]) -> None:
         """Let the next rows of the table count, which are at these rows of the vectors."""
-        assert isinstance(items_NM, np.memmap)  # noqa: S101
+        assert isinstance(items_NM, np.memmap)  # noqa: S101  # for mypy
         items_NM.flush()
         digest = digest_of(items_NM, rows)
         self.record.stretches.append(Stretch(rows=len(rows), sha256=digest, unknown=dict(unknown)))
