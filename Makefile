@@ -73,7 +73,7 @@ $(VENV)/.installed-bench: pyproject.toml | $(VENV)/bin/python
 $(BENCH)/releases/CURRENT: | $(VENV)/.installed-bench
 	test -d $(BENCH)/log || $(BIN)/csmf-log simulate --out $(BENCH)/log --name bench \
 	  --items 100000 --users 5000 --requests 20000
-	$(BIN)/csmf-train --log $(BENCH)/log --out $(BENCH)/releases
+	$(BIN)/csmf-train --preset plain --log $(BENCH)/log --out $(BENCH)/releases
 	$(BIN)/csmf-index --release $(BENCH)/releases/bench-* --log $(BENCH)/log --users 2048 \
 	  --exact-below 1000000000 --publish
 

@@ -1,8 +1,8 @@
 """csmf-train: train a bundle from a log, explain the configuration, sweep the weights of a release.
 
-    csmf-train --log DIR --out releases/ [--preset default|taught|paper] [--method NAME]
+    csmf-train --log DIR --out releases/ [--preset default|plain|paper] [--method NAME]
                [--config FILE] [--set key=value]
-    csmf-train config                      every setting, its default, its meaning
+    csmf-train config [--preset NAME] [--method NAME]    every setting, its value, its meaning
     csmf-train sweep RELEASE --log DIR --out DIR
     csmf-train compare RELEASE --log DIR --out FILE [--context FEATURE] [--recent FEATURE]
 
@@ -57,8 +57,7 @@ def _train(words: list[str]) -> int:
     )
     parser.add_argument("--log", type=Path, required=True, help="directory of the log")
     parser.add_argument("--out", type=Path, required=True, help="directory of releases")
-    parser.add_argument("--preset", default="default", help=f"one of {', '.join(PRESETS)}")
-    parser.add_argument("--method", default="csmf", help=f"one of {', '.join(METHODS)}")
+    _add_starting_values(parser)
     parser.add_argument("--config", type=Path, help="YAML file over the preset")
     parser.add_argument(
         "--set",
@@ -79,12 +78,20 @@ def _train(words: list[str]) -> int:
 
 def _config(words: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="csmf-train config", description="Every setting, its default and its meaning."
+        prog="csmf-train config", description="Every setting, its value and its meaning."
     )
-    parser.parse_args(words)
-    for key, default, meaning in describe_config():
-        print(f"{key} = {default}\n    {meaning}")
+    _add_starting_values(parser)
+    arguments = parser.parse_args(words)
+    config = load_config(arguments.preset, method=arguments.method)
+    for key, value, meaning in describe_config(config):
+        print(f"{key} = {value}\n    {meaning}")
     return 0
+
+
+def _add_starting_values(parser: argparse.ArgumentParser) -> None:
+    presets = ", ".join(PRESETS)
+    parser.add_argument("--preset", help=f"one of {presets} (default: default; of rivals, plain)")
+    parser.add_argument("--method", default="csmf", help=f"one of {', '.join(METHODS)}")
 
 
 def _sweep(words: list[str]) -> int:

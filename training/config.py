@@ -7,7 +7,7 @@ Decisions
 - The configuration is part of the run's identity, so anything that can change a bit of the result
   is in here, the number of threads too.
 
-Use: `TrainConfig()` is the preset `default`; see `training.presets` for files and assignments.
+Use: `TrainConfig()` is the preset `plain`; see `training.presets` for files and assignments.
 """
 
 from __future__ import annotations
@@ -231,7 +231,8 @@ class TrainConfig(Settings):
                 )
             if stage.replay == 0 and stage.replay_taught > 0:
                 raise ValueError(
-                    f"{name}.replay_taught teaches on replayed batches; set {name}.replay above 0"
+                    f"{name}.replay_taught teaches on replayed batches; set {name}.replay above 0, or "
+                    f"{name}.replay_taught to 0"
                 )
         return self
 

@@ -12,6 +12,9 @@ TINY = (
     "last.batch_size=16",
     "last.epochs=2",
     "last.mixed_negatives=32",
+    "last.teacher_epochs=1",
+    "pruning.fresh_units=4",
+    "pruning.fresh_columns=2",
     "evaluation.ks=[5, 10]",
 )
 SET_TINY = [word for setting in TINY for word in ("--set", setting)]

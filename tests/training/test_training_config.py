@@ -7,7 +7,7 @@ from training.cli import main
 from training.config import even_sizes
 from training.errors import ConfigError
 from training.paper.study import FULL, JUDGED_BRIEFLY, QUICK
-from training.presets import describe_config, load_config
+from training.presets import METHODS, describe_config, load_config
 
 
 def test_assignments_win_over_the_file_and_the_file_over_the_preset(tmp_path):
@@ -62,7 +62,7 @@ def test_a_layer_narrower_than_the_cascade_is_refused():
 
 
 def test_the_cascade_trains_prunes_and_recovers_every_stage_but_the_last():
-    plan = cascade(load_config(), ("exposure", "click", "conversion"))
+    plan = cascade(load_config("plain"), ("exposure", "click", "conversion"))
     assert [phase.name for phase in plan] == [
         "exposure",
         "exposure recovery",
@@ -74,8 +74,15 @@ def test_the_cascade_trains_prunes_and_recovers_every_stage_but_the_last():
     assert [phase.certifies for phase in plan] == [False, True, False, True, True]
 
 
+def test_csmf_has_teachers_and_rivals_have_not():
+    for method, settings in METHODS.items():
+        config = load_config(method=method)
+        assert (config.last.taught > 0) == ("method" not in settings), method
+        assert load_config("plain", method=method).last.taught == 0
+
+
 def test_a_taught_stage_has_its_teachers_fine_tuned_before_it():
-    plan = cascade(load_config("taught"), ("exposure", "click", "conversion"))
+    plan = cascade(load_config("default"), ("exposure", "click", "conversion"))
     assert [(phase.kind, phase.name, phase.teacher) for phase in plan] == [
         ("train", "exposure", 0),
         ("teach", "exposure teacher 2", 1),
@@ -102,11 +109,11 @@ def test_a_taught_stage_has_its_teachers_fine_tuned_before_it():
 )
 def test_lessons_without_a_teacher_are_refused(settings, expected):
     with pytest.raises(ConfigError, match=expected):
-        load_config(assignments=settings)
+        load_config("plain", assignments=settings)
 
 
 def test_a_log_without_middle_stages_needs_no_teachers_for_them():
-    config = load_config(assignments=["middle.taught=1", "teachers=2"])
+    config = load_config("plain", assignments=["middle.taught=1", "teachers=2"])
     plan = cascade(config, ("click", "conversion"))
     assert [phase.kind for phase in plan] == ["train", "recover", "train"]
     assert all(phase.settings.taught == 0 for phase in plan)
@@ -122,24 +129,25 @@ def test_every_variant_of_the_study_is_a_configuration():
 
 def test_only_nested_recovery_trains_the_freed_units():
     names = ("exposure", "click")
-    nested = cascade(load_config(), names)[1]
-    plain = cascade(load_config(assignments=["recovery.nested=false"]), names)[1]
+    nested = cascade(load_config("plain"), names)[1]
+    plain = cascade(load_config("plain", assignments=["recovery.nested=false"]), names)[1]
     assert (list(nested.trainable), nested.widths) == ([0, 1], (1, 2))
     assert (list(plain.trainable), plain.widths) == ([0], (1,))
 
 
 def test_every_setting_says_what_it_means():
-    described = list(describe_config())
+    described = list(describe_config(load_config()))
     assert len({key for key, _, _ in described}) == len(described)
     for key, _, meaning in described:
         assert meaning, key
 
 
-def test_the_config_command_lists_every_setting_with_its_default(capsys):
-    assert main(["config"]) == 0
+@pytest.mark.parametrize(("preset", "method"), [(None, "csmf"), ("paper", "csmf"), (None, "mvke")])
+def test_the_config_command_lists_every_setting_with_its_value(capsys, preset, method):
+    assert main(["config", "--method", method, *(["--preset", preset] if preset else [])]) == 0
     printed = capsys.readouterr().out
-    for key, default, meaning in describe_config():
-        assert f"{key} = {default}" in printed
+    for key, value, meaning in describe_config(load_config(preset, method=method)):
+        assert f"{key} = {value}\n" in printed
         assert meaning in printed
 
 

@@ -84,7 +84,7 @@ def claims(shown: Shown) -> str:
 
 
 def goals(shown: Shown) -> str:
-    """Whether CSMF, by the preset `taught`, wins."""
+    """Whether CSMF, by the preset `default`, wins."""
 
     def of(fronts: Fronts) -> list[str]:
         given = verdicts(shown.study, fronts)
@@ -94,7 +94,7 @@ def goals(shown: Shown) -> str:
         return [summary.markdown(), f"Every comparison behind these: {behind}"]
 
     said = (
-        "CSMF by the preset `taught`, 64 dimensions, one search. (1) Its front holds more than "
+        "CSMF by the preset `default`, 64 dimensions, one search. (1) Its front holds more than "
         "that of every rival, than all lists of retrained models pooled, than two fine-tuned "
         "models joined to 128 dimensions. (2) At some weights, chosen on validation, its fused "
         "list is ahead of the best-tuned youtubednn-mix on both objectives. (3) Its list for each "
@@ -187,7 +187,7 @@ def ablation(shown: Shown) -> str:
         return [part for view, table in tables.items() for part in (f"**{view} list**", table)]
 
     said = (
-        "CSMF is the preset `taught`; the plain cascade is the preset `default`, which has only "
+        "CSMF is the preset `default`; the plain cascade is the preset `plain`, which has only "
         "nested recovery, mixed negatives and replay beside the paper's parts. Each row leaves out "
         "a part or takes back a departure from the paper; `paper's settings` takes back all. A "
         "lead is that of the first row of its group."

@@ -22,7 +22,7 @@ class Variant:
 
     name: str
     method: str = "csmf"
-    preset: str = "default"
+    preset: str = "plain"
     settings: tuple[str, ...] = ()
 
 
@@ -42,7 +42,7 @@ class StudyLog:
 
 def shipped(name: str, *settings: str, method: str = "csmf") -> Variant:
     """CSMF as it does best, with settings changed."""
-    return Variant(name, method, "taught", settings)
+    return Variant(name, method, "default", settings)
 
 
 def scratch(method: str) -> Variant:
@@ -76,7 +76,7 @@ MAIN = (
 TAUGHT_MIX = Variant(
     "youtubednn-mix x5, taught",
     "youtubednn-mix",
-    "taught",
+    "default",
     ("middle.teacher_epochs=3", "middle.decay=linear"),
 )
 LARGER = tuple(

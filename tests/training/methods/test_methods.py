@@ -39,7 +39,7 @@ class Stopping(ProgressReport):
 def trained(data, tmp_path, method, *settings, stop=None):
     """A trained method; stopped once on the way, where `stop` says after how many steps."""
     make_deterministic(1)
-    config = load_config("default", None, [*TINY, *settings], method=method)
+    config = load_config(assignments=[*TINY, *settings], method=method)
     checkpoint = tmp_path / f"{method}{len(settings)}{stop}.npz"
     if stop is not None:
         with pytest.raises(KeyboardInterrupt):
@@ -55,7 +55,7 @@ def parameters_of(network):
 
 @pytest.mark.parametrize("method", ["youtubednn-mix", "full-ft"])
 def test_a_method_releases_the_models_it_serves(log, tmp_path, method):
-    config = load_config("default", None, TINY, method=method)
+    config = load_config(assignments=TINY, method=method)
     bundles = train_and_release(log, tmp_path, config)
     names = served_names(config, ("exposure", "click", "conversion"))
     assert len(bundles) == len(names)
@@ -150,8 +150,8 @@ def test_a_teacher_is_no_part_of_what_is_served(data, tmp_path):
 
 def test_an_exposure_model_is_trained_once_for_all_methods(log, tmp_path):
     """And a run that reads it ends in the bytes of a run that trains it."""
-    mix = load_config("default", None, TINY, method="youtubednn-mix")
-    csmf = load_config("default", None, TINY)
+    mix = load_config(assignments=TINY, method="youtubednn-mix")
+    csmf = load_config("plain", assignments=TINY)
     train_and_release(log, tmp_path / "after", mix)
     (exposure,) = (tmp_path / "after" / ".training").glob("exposure-*.npz")
     made = exposure.stat().st_mtime_ns
@@ -232,7 +232,7 @@ def test_page_candidates_of_a_click_are_exposures_that_were_not_clicked(data):
 
 @pytest.mark.parametrize("method", ["lora", "bitfit"])
 def test_adapters_of_nothing_are_refused(log, tmp_path, method):
-    config = load_config("default", None, [*TINY, "method.start=scratch"], method=method)
+    config = load_config(assignments=[*TINY, "method.start=scratch"], method=method)
     with pytest.raises(ConfigError, match=r"method.tune: .* needs method.start=exposure"):
         train_and_release(log, tmp_path, config)
 

@@ -23,7 +23,7 @@ def test_a_rival_with_experts_trains_on_a_cascade_of_any_length(
 ):
     data = build_training_data(read_log(make_log(stages)), min_count=1)
     words = [*TINY, "middle.epochs=1", "last.epochs=1", f"method.start={start}"]
-    config = load_config("default", None, words, method=method)
+    config = load_config(assignments=words, method=method)
     trainer = Trainer(build_method(data, config), tmp_path / "checkpoint.npz", every=1000)
     trainer.run(ProgressReport(tmp_path))
     served = trainer.method.served()
@@ -43,7 +43,7 @@ def test_only_the_exposure_model_makes_a_margin(model):
 @pytest.mark.parametrize("method", ["mvke", "dmmp"])
 def test_served_towers_with_experts_leave_torch_as_they_are(data, tmp_path, method):
     """dmtl serves a plain tower, as others do; check_parity raises where ONNX differs."""
-    config = load_config("default", None, [*TINY, "method.kernels=2"], method=method)
+    config = load_config(assignments=[*TINY, "method.kernels=2"], method=method)
     served = build_method(data, config).served()
     model = list(served.values())[-1]
     for tower, features, real in (
