@@ -231,8 +231,8 @@ class TrainConfig(Settings):
                 )
             if stage.replay == 0 and stage.replay_taught > 0:
                 raise ValueError(
-                    f"{name}.replay_taught teaches on replayed batches; set {name}.replay above 0, or "
-                    f"{name}.replay_taught to 0"
+                    f"{name}.replay_taught teaches on replayed batches; "
+                    f"set {name}.replay above 0, or {name}.replay_taught to 0"
                 )
         return self
 
