@@ -9,7 +9,7 @@ releases=$2
 [ -f "$log/log.yaml" ] || csmf-log simulate --out "$log"
 
 trained=$(mktemp)
-csmf-train --log "$log" --out "$releases" >"$trained" # resumes; already released: says so
+csmf-train --preset plain --log "$log" --out "$releases" >"$trained" # resumes; already released: says so
 cat "$trained"
 bundle=$(sed -n 's/^bundle //p' "$trained")
 

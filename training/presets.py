@@ -16,6 +16,7 @@ Use: `load_config("default", Path("run.yaml"), ["seed=1", "last.epochs=4"], meth
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -158,9 +159,18 @@ def _overlaid(base: Json, overlay: Json) -> Json:
     return merged
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads `1e-3` as a number, which YAML 1.1 takes for text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), "-+0123456789"
+)
+
+
 def _read_yaml(file: Path) -> Json:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{file}: expected a YAML file; {' '.join(str(error).split())}") from None
     if content is not None and not isinstance(content, dict):
@@ -173,23 +183,12 @@ def _parse_assignment(assignment: str) -> Json:
     if not equals or not path:
         raise ConfigError(f"--set: expected key.path=value, got {assignment!r}")
     try:
-        value: Any = _yaml_value(text)
+        value: Any = yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError:
         raise ConfigError(f"--set {path}: {text!r} is not a YAML value") from None
     for key in reversed(path.split(".")):
         value = {key: value}
     return dict(value)
-
-
-def _yaml_value(text: str) -> object:
-    """A YAML scalar or list; also `1e-3`, which YAML 1.1 reads as text."""
-    value: object = yaml.safe_load(text)
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
 
 
 def _sentence(error: ValidationError) -> str:

@@ -12,10 +12,11 @@ from training.presets import METHODS, describe_config, load_config
 
 def test_assignments_win_over_the_file_and_the_file_over_the_preset(tmp_path):
     file = tmp_path / "run.yaml"
-    file.write_text("seed: 4\npruning: {tau: 0.6}\nlast: {epochs: 9}\n")
+    file.write_text("seed: 4\npruning: {tau: 0.6}\nlast: {epochs: 9}\nfirst: {learning_rate: 3e-3}")
     config = load_config("paper", file, ["last.epochs=2", "last.learning_rate=1e-3"])
     assert (config.seed, config.pruning.tau) == (4, 0.6)
     assert (config.last.epochs, config.last.learning_rate) == (2, 1e-3)
+    assert config.first.learning_rate == 3e-3  # which YAML 1.1 reads as text
     assert config.last.batch_size == 256  # of the preset
 
 
