@@ -3,9 +3,10 @@
 Decisions
 - One worker on one core, the client on another: what a worker does must not depend on who asks.
   Requests are due at random times, whatever the service does (openloop.py).
-- Capacity is what the worker answers to a few clients that never pause; unloaded is a tenth of it,
-  measured on the service with a recall floor of 1, whose searches are never cut short. The same
-  service shows what the steps of effort add.
+- Capacity is what a worker answers at full service to a few clients that never pause; unloaded is a
+  tenth of it. Full service is a worker with a recall floor of 1: its searches are not cut short. It
+  runs beside the one that is judged, on the same core, and idles while that is under load: a worker
+  that has just been overloaded still searches less, and its own capacity would be another.
 - A machine that is shared is not as fast now as it was a minute ago, so the load follows the
   capacity found right before it, and goodput is held against that before and that after.
 - Loads go upwards, so that none finds the worker in the state that a higher one left behind. The
@@ -21,7 +22,7 @@ import json
 import os
 import statistics
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,25 +71,26 @@ def run(options: argparse.Namespace, work: Path) -> Figures:
     work.mkdir(parents=True, exist_ok=True)
     pair = find_pairs(options.releases or make_runs(work, ["overload"], options.items))[0]
     bodies = [json.dumps({"user": user, "k": options.k}) for user in pair.users()]
-    figures: Figures = {}
-    for name, floor in SERVICES.items():
-        flags = ["--recall-floor", str(floor), "--workers", "1", *options.flags.split()]
+    flags = ["--workers", "1", *options.flags.split()]
+    with ExitStack() as stack:
         with _one_core(0):
-            service = RunningService(pair.releases, work, *flags).__enter__()
-        try:
-            offer = Offer(service.port, "/retrieve", bodies, options.seconds, options.settle)
-            offer = replace(offer, core=max(os.sched_getaffinity(0)))
-            if not figures:
-                figures = _unloaded(offer)
-            before = _capacity(offer)
+            ports = {
+                name: stack.enter_context(
+                    RunningService(pair.releases, work / name, *flags, "--recall-floor", str(floor))
+                ).port
+                for name, floor in SERVICES.items()
+            }
+        full = Offer(ports["full"], "/retrieve", bodies, options.seconds, options.settle)
+        full = replace(full, core=max(os.sched_getaffinity(0)))
+        figures = _unloaded(full)
+        for name, port in ports.items():
+            before = _capacity(full)
             for load in options.loads:
-                seen = offered(replace(offer, rate=load * before))
-                after = _capacity(offer)
+                seen = offered(replace(full, port=port, rate=load * before))
+                after = _capacity(full)
                 around = statistics.fmean((before, after))
                 figures |= _named(f"{name}_{load:g}x", seen, around, figures["unloaded_p99_ms"])
                 before = after
-        finally:
-            service.__exit__()
     figures["failed"] = sum(value for name, value in figures.items() if name.endswith("_failed"))
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)

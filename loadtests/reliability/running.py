@@ -48,6 +48,7 @@ class RunningService:
         self._command = [sys.executable, "-m", "service.cli", *command]
 
     def __enter__(self) -> RunningService:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("w") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)  # noqa: S603  our own interpreter
         deadline = time.monotonic() + START_S
