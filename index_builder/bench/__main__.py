@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--quick",
         action="store_true",
-        help="fewer synthetic vectors, no graphs over them, coarse curves",
+        help="one kind of graph, none over synthetic vectors and fewer of these, coarse curves",
     )
     add("--layout-items", type=_positive, default=250_000, help="of MVKE and DMMP (%(default)s)")
     add("--sizes", type=_numbers, default=GROWTH, help="growth: N,N to fit")

@@ -3,7 +3,8 @@
 Decisions
 - A build has all cores; a search has one thread. Two processes, since libraries read the number of
   threads once, and since the memory of a build must not count as that of the index.
-- Files of an earlier run in the same work directory are used again, with the seconds noted then.
+- Files of an earlier run in the same work directory are used again, with the seconds noted then, if
+  they are of the same vectors and the same library. Whoever changes how ours are built empties it.
 - Memory is what the process grew by when it opened the files and searched them through.
 """
 
@@ -15,11 +16,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from bundle.files import write_atomically
+from bundle.files import sha256, write_atomically
 from index_builder.bench.contenders.contender import Given, Variant
 from index_builder.bench.worker import LeftOutError, Worker
 from index_builder.progress import Phases
@@ -38,7 +39,10 @@ CONTENDERS = (
     "fused_lists",
 )
 GRAPHS = ("faiss_hnsw", "hnswlib_graph", "usearch_graph", "voyager_graph")  # slow to build
+MORE_GRAPHS = ("usearch_graph", "voyager_graph")  # more of the same
 NOTE = "built.json"
+Json = dict[str, Any]
+Choice = Literal["first", "usual", "all"]  # of a contender's variants
 TOUCHING = 3  # queries that search everything
 
 
@@ -77,53 +81,67 @@ def admit(
     names: Sequence[str],
     given: Given,
     work: Path,
-    every_variant: bool,
+    choice: Choice,
     cores: set[int],
     phases: Phases,
     stack: ExitStack,
 ) -> Field:
     """Build and open all; their processes end with the stack."""
-    field = Field([], {})
+    field, vectors = Field([], {}), sha256(given.items)
     for name in names:
         try:
             with phases(f"build {name}"):
-                built = _build(name, given, work / name, every_variant, cores)
+                built = _build(name, given, vectors, work / name, choice, cores)
             field.entrants.append(_open(name, given, work / name, built, cores, stack))
         except LeftOutError as error:
             field.left_out[name] = str(error)
     return field
 
 
-def chosen(variants: Sequence[Variant], every: bool) -> tuple[Variant, ...]:
-    """All, or those that share the files of the first one."""
-    return tuple(each for each in variants if every or each.files == variants[0].files)
+def chosen(variants: Sequence[Variant], choice: Choice) -> tuple[Variant, ...]:
+    """All; or those that share the files of the first one, with the usual ones or without."""
+    return tuple(
+        each
+        for each in variants
+        if choice == "all" or each.files == variants[0].files or (each.usual and choice == "usual")
+    )
 
 
 def _build(
-    name: str, given: Given, work: Path, every: bool, cores: set[int]
-) -> dict[str, tuple[Variant, dict[str, Any]]]:
-    """Variants that take part, and the note that each build left."""
+    name: str, given: Given, vectors: str, work: Path, choice: Choice, cores: set[int]
+) -> dict[str, tuple[Variant, Json]]:
+    """Variants that take part, and what each build cost."""
     built = {}
     with Worker(name, cores, threads=len(cores)) as worker:
-        _, _, variants = worker.describe()
-        for variant in chosen(variants, every):
+        library, _, variants = worker.describe()
+        origin = [library, vectors]
+        for variant in chosen(variants, choice):
             directory = work / variant.files
-            if not (directory / NOTE).exists():
-                shutil.rmtree(directory, ignore_errors=True)  # a build that was cut short
+            if _origin(directory) != origin:
+                shutil.rmtree(directory, ignore_errors=True)  # another's, or one that was cut short
                 directory.mkdir(parents=True)
                 seconds = worker.build(given, variant, directory)
                 size = sum(file.stat().st_size for file in directory.iterdir())
-                note = {"build_seconds": seconds, "bytes": size}
+                cost = {"build_seconds": seconds, "bytes": size}
+                note = {"origin": origin, "cost": cost}
                 write_atomically(directory / NOTE, json.dumps(note).encode())
-            built[variant.name] = variant, json.loads((directory / NOTE).read_bytes())
+            built[variant.name] = variant, json.loads((directory / NOTE).read_bytes())["cost"]
     return built
+
+
+def _origin(directory: Path) -> object:
+    """Of the files that an earlier run left: library and vectors; None where there are none."""
+    try:
+        return json.loads((directory / NOTE).read_bytes()).get("origin")
+    except FileNotFoundError:
+        return None
 
 
 def _open(
     name: str,
     given: Given,
     work: Path,
-    built: dict[str, tuple[Variant, dict[str, Any]]],
+    built: dict[str, tuple[Variant, Json]],
     cores: set[int],
     stack: ExitStack,
 ) -> Entrant:
@@ -132,14 +150,14 @@ def _open(
     most: dict[str, int] = {}
     costs: dict[str, Cost] = {}
     grown: dict[str, dict[str, int]] = {}
-    for variant, note in built.values():
+    for variant, cost in built.values():
         before = worker.memory()
         most[variant.name] = worker.open_index(given, variant, work / variant.files)
         if variant.files not in grown:
             _touch(worker, given, variant, most[variant.name])
             after = worker.memory()
             grown[variant.files] = {each: after[each] - before[each] for each in after}
-        costs[variant.name] = Cost(**(note | grown[variant.files]))
+        costs[variant.name] = Cost(**(cost | grown[variant.files]))
     variants = tuple(variant for variant, _ in built.values())
     return Entrant(name, library, effort, worker, variants, most, costs)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 LENGTHS, TARGETS = (50, 100, 500), (0.95, 0.98)
 BYTES = {"fp16": 140, "compact": 75}  # a vector, by variant of ours
+LOST = 0.006  # of the recall, by fewer bytes
 EXACT = {1_000_000: 35, 4_000_000: 90}  # times faster, from so many items on
 Row = Mapping[str, Any]
 
@@ -36,6 +37,7 @@ def goals(document: Row) -> list[Goal]:
         *_over_exact(trained),
         *_speed(trained),
         *_bytes(trained),
+        *_lost(trained),
         *_promise(trained),
         *_layouts(document),
         *_build(trained),
@@ -97,6 +99,13 @@ def _bytes(document: Row) -> Iterator[Goal]:
         if bound:
             each = row["bytes"] / document["items"]
             yield Goal(f"bytes a vector, {row['variant']}", f"≤ {bound}", each, each <= bound)
+
+
+def _lost(document: Row) -> Iterator[Goal]:
+    rows = document.get("lost", [])
+    for variant in dict.fromkeys(row["variant"] for row in rows):
+        lost = max(row["lost"] for row in rows if row["variant"] == variant)
+        yield Goal(f"recall lost at equal visits, {variant}", f"≤ {LOST}", lost, lost <= LOST)
 
 
 def _promise(document: Row) -> Iterator[Goal]:

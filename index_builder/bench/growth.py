@@ -137,7 +137,7 @@ def _built(
 ) -> tuple[Entry, Row]:
     """An index of this size, opened; its costs but for the time of a query."""
     variant, given = VARIANTS[0], drawn.given
-    (ours,) = admit(("ours",), given, work, False, cores, phases, stack).entrants
+    (ours,) = admit(("ours",), given, work, "first", cores, phases, stack).entrants
     effort = read_map(work / "ours" / variant.files)
     visited = effort.lookup(given.weights_S, K)
     cost = ours.costs[variant.name]

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +25,7 @@ import numpy as np
 from bundle.files import write_atomically
 from bundle.store import read_current, read_pair
 from index_builder.bench import growth as growing
-from index_builder.bench.entrants import CONTENDERS, GRAPHS
+from index_builder.bench.entrants import CONTENDERS, GRAPHS, MORE_GRAPHS
 from index_builder.bench.page import page
 from index_builder.bench.plots import plot_curves, plot_growth
 from index_builder.bench.search import Document, Setting, measure
@@ -97,7 +98,7 @@ def _setting(arguments: argparse.Namespace) -> Setting:
         rounds=arguments.rounds,
         timed=arguments.timed,
         contenders=tuple(name for name in CONTENDERS if name in {"ours", *names}),
-        every_variant=arguments.all_variants,
+        choice="all" if arguments.all_variants else "usual",
         curve=COARSE if arguments.quick else FINE,
         clock=arguments.clock,
     )
@@ -105,10 +106,11 @@ def _setting(arguments: argparse.Namespace) -> Setting:
 
 def _for(setting: Setting, drawn: Drawn, arguments: argparse.Namespace) -> Setting:
     """What takes part over this set."""
-    if not arguments.quick or drawn.name == "trained":
+    if not arguments.quick:
         return setting
-    fast = tuple(name for name in setting.contenders if name not in GRAPHS)
-    return Setting(**(vars(setting) | {"contenders": fast}))
+    slow = MORE_GRAPHS if drawn.name == "trained" else GRAPHS
+    fast = tuple(name for name in setting.contenders if name not in slow)
+    return replace(setting, contenders=fast)
 
 
 def _draw(arguments: argparse.Namespace, work: Path) -> Iterator[Drawn]:

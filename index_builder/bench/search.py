@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_builder.bench.contenders.ours import VARIANTS, read_map
-from index_builder.bench.entrants import Entrant, Field, admit
+from index_builder.bench.entrants import CONTENDERS, Choice, Entrant, Field, admit
 from index_builder.bench.promise import promise
 from index_builder.bench.questions import Questions, ask
 from index_builder.bench.rounds import Entry, alternate, ratio
@@ -47,7 +47,7 @@ class Setting:
     rounds: int
     timed: int
     contenders: tuple[str, ...]
-    every_variant: bool
+    choice: Choice
     curve: tuple[float, ...]  # recalls of the plot, beside the targets
     clock: str = "wall"
     seed: int = 0
@@ -72,7 +72,7 @@ def measure(
     with phases(f"{drawn.name}: exact lists"):
         questions = ask(drawn.given, drawn.asking_UM, directions_GS, LENGTHS)
     with ExitStack() as stack:
-        arguments = setting.contenders, drawn.given, work, setting.every_variant, cores
+        arguments = setting.contenders, drawn.given, work, setting.choice, cores
         field = admit(*arguments, phases, stack)
         timed = _sweep_all(setting, drawn, field, questions, work, cores, phases)
         seconds_RE = _time_all(setting, timed, questions, min(cores), phases)
@@ -82,7 +82,7 @@ def measure(
             "items": len(questions.items_NM),
             "segments": list(drawn.given.segments.sizes),
             "directions": directions_GS.tolist(),
-            "left_out": field.left_out,
+            "left_out": field.left_out | _not_asked(setting),
             "contenders": _rows(field, timed, seconds_RE),
         }
         ours = next((each for each in field.entrants if each.name == "ours"), None)
@@ -90,7 +90,14 @@ def measure(
             with phases(f"{drawn.name}: the map's promise"):
                 effort = read_map(work / "ours" / VARIANTS[0].files)
                 document["promise"] = promise(drawn, ours.worker, VARIANTS[0].name, effort, LENGTHS)
+                document["lost"] = _lost(ours, questions, timed)
     return document
+
+
+def _not_asked(setting: Setting) -> dict[str, str]:
+    """Whom this run spared itself, and why."""
+    absent = (name for name in CONTENDERS if name not in setting.contenders)
+    return dict.fromkeys(absent, "this run was made without it")
 
 
 def _sweep_all(
@@ -154,6 +161,23 @@ def _recall(
     efforts_U = np.full(len(queries_UM), effort)
     rows_UK = entrant.worker.search(variant, queries_UM, k, efforts_U)
     return questions.recall(direction, rows_UK)
+
+
+def _lost(ours: Entrant, questions: Questions, timed: Sequence[Timed]) -> list[Document]:
+    """What other codes lose of the first ones' recall: the same cells, visited as often."""
+    first, *others = (each.name for each in ours.variants)
+    rows: list[Document] = []
+    for each in timed:
+        if each.entrant is ours and each.variant == first and each.point.target in TARGETS:
+            for variant in others:
+                recalls = [
+                    _recall(ours, variant, each.k, questions, each.point.effort, direction)
+                    for direction in range(len(questions.directions_GS))
+                ]
+                lost = each.point.mean - sum(recalls) / len(recalls)
+                row = {"variant": variant, "k": each.k, "target": each.point.target, "lost": lost}
+                rows.append(row)
+    return rows
 
 
 def _timed(entrant: Entrant, variant: str, k: int, point: Point, queries: int) -> Timed:

@@ -36,6 +36,7 @@ class Variant:
     name: str
     build: Options = field(default_factory=dict)
     search: Options = field(default_factory=dict)
+    usual: bool = False  # takes part wherever a search is compared, whatever its files
 
     @property
     def files(self) -> str:
@@ -78,7 +79,7 @@ class Contender(Protocol):
 
     LIBRARY: str  # the distribution whose version is reported
     EFFORT: str  # what effort counts
-    VARIANTS: tuple[Variant, ...]  # the first one is what `--variants first` takes
+    VARIANTS: tuple[Variant, ...]  # of the first one's files, all take part in every run
 
     def build(
         self, given: Given, variant: Variant, directory: Path, threads: int

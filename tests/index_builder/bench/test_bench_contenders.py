@@ -1,17 +1,20 @@
 """Every contender finds what there is, given effort; one that is not installed is no crash."""
 
 import importlib
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 
 from bundle.scoring import exact_top_k, scale_query
+from index_builder.bench.contenders import ours
 from index_builder.bench.contenders.contender import Variant
 from index_builder.bench.contenders.extended import extended, extending
-from index_builder.bench.entrants import CONTENDERS, chosen
+from index_builder.bench.entrants import CONTENDERS, admit, chosen
 from index_builder.bench.vectors import from_generator
 from index_builder.bench.worker import LeftOutError, Worker
 from index_builder.calibrate import recall_by_score
+from index_builder.progress import Phases
 
 ITEMS, K = 4000, 20
 CEILINGS = {"reciprocal ranks": 0.2}  # of what fusion loses, no effort brings back
@@ -32,9 +35,12 @@ def test_with_the_largest_effort_a_contender_finds_nearly_all(name, drawn, tmp_p
     given = drawn.given
     queries_QM = scale_query(drawn.asking_UM, given.weights_S, given.segments)
     _, scores_QK = exact_top_k(queries_QM, given.read_items(), K)
-    contender.build(given, contender.VARIANTS[0], tmp_path, 1)
-    for variant in chosen(contender.VARIANTS, every=False):
-        opened = contender.open_index(given, variant, tmp_path)
+    for variant in chosen(contender.VARIANTS, "usual"):
+        directory = tmp_path / variant.files
+        if not directory.exists():
+            directory.mkdir()
+            contender.build(given, variant, directory, 1)
+        opened = contender.open_index(given, variant, directory)
         found = [opened.search(query_M, K, opened.most) for query_M in queries_QM]
         assert all(len(rows) == K and rows.dtype == np.int64 for rows in found)
         recall = recall_by_score(np.stack(found), scores_QK, queries_QM, given.read_items())
@@ -55,9 +61,26 @@ def test_a_dimension_more_makes_the_nearest_of_the_best(drawn, multiple, width):
 
 def test_only_variants_of_the_first_ones_files_take_part_unless_all_are_wanted():
     first, other = Variant("a", {"cells": 1}), Variant("c", {"cells": 2})
-    same = Variant("b", {"cells": 1}, {"refined": 2})
-    assert chosen((first, same, other), every=False) == (first, same)
-    assert chosen((first, same, other), every=True) == (first, same, other)
+    same, usual = Variant("b", {"cells": 1}, {"refined": 2}), Variant("d", {"codes": 1}, usual=True)
+    every = (first, same, other, usual)
+    assert chosen(every, "first") == (first, same)
+    assert chosen(every, "usual") == (first, same, usual)
+    assert chosen(every, "all") == every
+
+
+def test_ours_stores_equal_vectors_once_and_finds_each_of_their_items(tmp_path):
+    drawn = from_generator(ITEMS, 12, tmp_path, np.random.default_rng(0))
+    items_NM = np.load(drawn.given.items)
+    items_NM[::40] = items_NM[0]
+    np.save(drawn.given.items, items_NM)
+    for variant in ours.VARIANTS:
+        directory = tmp_path / variant.name
+        directory.mkdir()
+        ours.build(drawn.given, variant, directory, 1)
+        opened = ours.open_index(drawn.given, variant, directory)
+        assert opened.index.ntotal == ITEMS - ITEMS // 40 + 1
+        found = opened.search(items_NM[0] * 100, ITEMS, opened.most)
+        assert sorted(found) == list(range(ITEMS))
 
 
 def test_a_contender_whose_library_is_missing_is_left_out_with_the_reason():
@@ -95,3 +118,20 @@ def test_what_fails_in_the_process_is_told_with_its_own_words(drawn, tmp_path):
         _, _, (variant,) = worker.describe()
         with pytest.raises(RuntimeError, match=r"contender exact, open_index[\s\S]*items\.faiss"):
             worker.open_index(drawn.given, variant, tmp_path / "nothing")
+
+
+def test_files_of_other_vectors_are_built_anew(drawn, tmp_path):
+    def built_at():
+        with ExitStack() as stack:
+            admit(("exact",), drawn.given, tmp_path / "work", "first", {0}, Phases(), stack)
+        (file,) = (tmp_path / "work").glob("exact/*/built.json")
+        return file.stat().st_mtime_ns
+
+    first = built_at()
+    assert built_at() == first
+    items_NM = np.load(drawn.given.items)
+    try:
+        np.save(drawn.given.items, items_NM[::-1])
+        assert built_at() > first
+    finally:
+        np.save(drawn.given.items, items_NM)
