@@ -173,15 +173,15 @@ class Study:
         return (*self.methods, *self.retrained, *larger)
 
     def tables(self, log: StudyLog) -> list[tuple[Variant, int]]:
-        """(variant, seed), CSMF's first: they train the exposure models that others start from."""
+        """(variant, seed), seed by seed: a study cut short has all methods, with fewer seeds."""
         rest = self.main(log)[len(self.methods) :]
-        runs = [(variant, seed) for variant in self.methods for seed in range(self.seeds)]
-        return runs + [(variant, seed) for variant in rest for seed in range(self.few)]
+        runs = [(variant, seed) for seed in range(self.seeds) for variant in self.methods]
+        return runs + [(variant, seed) for seed in range(self.few) for variant in rest]
 
     def settings(self, log: StudyLog) -> list[tuple[Variant, int]]:
         """(variant, seed) of ablations and sweeps."""
         variants = (*self.ablations, *self.sweeps) if log.sweeps else ()
-        return [(variant, seed) for variant in variants for seed in range(self.few)]
+        return [(variant, seed) for seed in range(self.few) for variant in variants]
 
     def runs(self, log: StudyLog) -> list[tuple[Variant, int]]:
         """All of them."""
