@@ -22,9 +22,10 @@ import ssl
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from service.settings import (
     Settings,
@@ -39,6 +40,7 @@ from service.watch.logs import log_config
 log = logging.getLogger(__name__)
 
 BAD_INPUT = 2
+STARTUP_FAILURE = 3  # as uvicorn has it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -159,14 +161,13 @@ def _serve(settings: Settings) -> None:
     from service.api.door import GatedProtocol  # noqa: PLC0415  (as above)
     from service.load.workers import hear_of_deaths  # noqa: PLC0415  (as above)
 
-    hear_of_deaths()
-    uvicorn.run(
+    config = uvicorn.Config(
         "service.app:create_app",
         factory=True,
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
-        loop="uvloop",
+        loop="service.load.accepting:AcceptingLoop",
         http=GatedProtocol,
         ws="none",
         ssl_certfile=settings.tls_cert or None,
@@ -178,6 +179,16 @@ def _serve(settings: Settings) -> None:
         timeout_graceful_shutdown=settings.drain_s,
         timeout_worker_healthcheck=60,  # reading a large vocabulary may hold a worker for seconds
     )
+    listening = [config.bind_socket()]
+    if settings.workers > 1:
+        hear_of_deaths()
+        Multiprocess(config, listening).run()
+        return
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run(listening)
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
 
 
 def _refuse(problem: str) -> int:

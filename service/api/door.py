@@ -17,6 +17,7 @@ from http import HTTPStatus
 from service.api.gate import FEWER, on_the_wire, whole_request
 from service.api.stalled import UnstalledProtocol
 from service.load.admission import Admission
+from service.load.connections import Connections, connections
 from service.load.drain import Drain
 
 REFUSAL = on_the_wire(FEWER.response(), HTTPStatus.SERVICE_UNAVAILABLE)
@@ -28,13 +29,20 @@ class GatedProtocol(UnstalledProtocol):
 
     _admission: Admission
     _drain: Drain
+    _connections: Connections
     _refused = False  # since the connection was last looked at
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Know whom to ask."""
         super().connection_made(transport)
         self._admission, self._drain = self.app_state[ADMISSION], self.app_state[DRAIN]
-        self._admission.connections += 1
+        self._connections = connections()
+        self._connections.add(1)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """One fewer."""
+        self._connections.add(-1)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Refuse it if it is one request too many; else hand it on."""

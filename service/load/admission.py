@@ -69,7 +69,6 @@ class Admission:
         self.limit = most  # in flight, now
         self.in_flight = 0
         self.coming = 0  # on their way here: the loop has them, the gate has not seen them
-        self.connections = 0  # made, since the start
         self.counts: Counter[Reason] = Counter()  # refused, since the start
         self.unparsed: Counter[str] = Counter()  # of these, on their connection, by route
         self.service_s = 0.0  # mean time of an answer; 0 until there was one

@@ -7,8 +7,6 @@ Decisions
 - The loop computes one request a turn. Between two it looks at its sockets, so whoever is refused,
   or asks whether the worker is alive, waits for one answer and not for the whole queue. The first
   of a turn is computed where it stands: to wake a task costs as much as a twentieth of an answer.
-- A turn accepts one new connection, however many there are. So while they come, up to LOOKS turns
-  are for them alone; otherwise they would queue where nobody counts, refuses or probes them.
 - Long is what may take many milliseconds: several users, a filter, a scan of a whole catalogue.
 - Requests that the admission took on are dropped here if they waited for too long; the bound on
   what waits is for the others.
@@ -29,8 +27,6 @@ from typing import Any, TypeVar
 from service.api.errors import OverloadedError
 from service.load.admission import TURN, Admission, Turn
 
-LOOKS = 32
-
 Result = TypeVar("Result")
 Waiting = tuple["asyncio.Future[Any]", Callable[[], object]]
 
@@ -41,15 +37,13 @@ class Compute:
     def __init__(self, most: int, admission: Admission) -> None:
         self._most, self._held, self._admission = most, 0, admission
         self._turning = False  # the loop will call `_next`
-        self._connections, self._looks = 0, 0  # seen so far; turns spent on new ones in a row
         self._waiting: deque[Waiting] = deque()
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="compute")
 
     async def briefly(self, compute: Callable[[float], Result]) -> Result:
         """`compute(seconds queued)` on the loop, now or in its turn. Raises OverloadedError."""
         job, loop = self._job(compute), asyncio.get_running_loop()
-        if self._turning or self._more_connections():
-            self._turn(loop)
+        if self._turning:
             future: asyncio.Future[Result] = loop.create_future()
             self._waiting.append((future, partial(copy_context().run, job)))
             return await self._holding(future)
@@ -89,11 +83,6 @@ class Compute:
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop has looked at its sockets: compute what waits longest."""
         self._turning = False
-        if self._more_connections() and self._looks < LOOKS:
-            self._looks += 1
-            self._turn(loop)
-            return
-        self._looks = 0
         if not self._waiting:
             return
         self._turn(loop)  # whatever comes of this one
@@ -106,11 +95,6 @@ class Compute:
             future.set_exception(RuntimeError(repr(error)))
         except Exception as error:  # noqa: BLE001  (whoever waits for it gets it)
             future.set_exception(error)
-
-    def _more_connections(self) -> bool:
-        """Whether some were made since this was asked."""
-        seen, self._connections = self._connections, self._admission.connections
-        return seen != self._connections
 
     def _take(self, compute: Callable[[float], Result], queued: float, turn: Turn | None) -> Result:
         waited = time.perf_counter() - queued

@@ -18,6 +18,7 @@ import os
 import re
 import socket
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -28,18 +29,27 @@ from prometheus_client.multiprocess import mark_process_dead
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Place:
+    """The number of a place, and what holds it; None of both where places cannot be had."""
+
+    number: int | None
+    held: socket.socket | None
+
+
 @cache  # holds the place for as long as the process lives
-def take_place(directory: Path) -> socket.socket | None:
+def take_place(directory: Path) -> Place:
     """Write this process's metrics to files of the first free place; before any metric is made."""
     try:
-        tried = ((str(place), _taken(directory, place)) for place in count())
-        name, held = next((name, held) for name, held in tried if held)
-        _forget(directory, int(name))
+        tried = (Place(number, _taken(directory, number)) for number in count())
+        place = next(place for place in tried if place.held)
+        _forget(directory, place.number or 0)
+        name = str(place.number)
     except OSError as error:
-        name, held = f"process-{os.getpid()}", None  # not a number: no place that may be free
+        place, name = Place(None, None), f"process-{os.getpid()}"  # no number: it may not be free
         log.warning("metrics go by process id, and gauges show workers that died: %s", error)
     values.ValueClass = values.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]  # untyped there
-    return held
+    return place
 
 
 def forget_the_dead(directory: Path) -> None:

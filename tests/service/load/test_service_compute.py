@@ -7,7 +7,7 @@ import pytest
 
 from service.api.errors import OverloadedError
 from service.load.admission import Admission
-from service.load.compute import LOOKS, Compute
+from service.load.compute import Compute
 
 MOST = 3
 
@@ -77,29 +77,6 @@ def test_work_that_ends_like_an_iterator_fails_and_holds_nobody_up(compute):
     failed, answered = asyncio.run(ask())
     assert isinstance(failed, RuntimeError)
     assert answered == "answered"
-
-
-@pytest.mark.parametrize("connections", [5, 10_000])
-def test_new_connections_are_taken_first_but_not_for_ever(connections):
-    admission, made = Admission(MOST), 0
-    compute = Compute(MOST, admission)
-
-    async def connect():
-        nonlocal made
-        while made < connections:
-            made += 1
-            admission.connections += 1
-            await asyncio.sleep(0)  # one a turn
-
-    async def ask():
-        connecting = asyncio.create_task(connect())
-        await asyncio.sleep(0)
-        found = await compute.briefly(lambda _: made)
-        connecting.cancel()
-        return found
-
-    assert asyncio.run(ask()) in range(min(connections, LOOKS), LOOKS + 5)
-    compute.close()
 
 
 def test_what_nobody_waits_for_any_more_is_not_computed(compute):
