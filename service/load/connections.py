@@ -11,24 +11,26 @@ Decisions
 
 from __future__ import annotations
 
+import mmap
 import os
+from collections.abc import MutableSequence
 from functools import cache
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import cast
 
 from service.watch.place import take_place
 from service.watch.scrape import MULTIPROC_DIR
 
-FILE, PLACES = "connections", 1024
+FILE, PLACES = "connections", 64  # more workers than that know of themselves alone
+
+SIZE = 4  # bytes of a number
 
 
 class Connections:
     """Of one worker: those that are open, and those that are coming."""
 
-    def __init__(self, counts_P: NDArray[np.int32], place: int) -> None:
-        self._counts_P, self._place = counts_P, place
+    def __init__(self, counts: MutableSequence[int], place: int) -> None:
+        self._counts, self._place = counts, place
         self._held = 0
         self._listens = False
 
@@ -40,18 +42,18 @@ class Connections:
     def leave(self) -> None:
         """It takes no more."""
         self._listens = False
-        self._counts_P[self._place] = 0
+        self._counts[self._place] = 0
 
     def add(self, change: int) -> None:
         """So many more, or fewer."""
         self._held += change
         if self._listens:
-            self._counts_P[self._place] = 1 + self._held
+            self._counts[self._place] = 1 + self._held
 
     def fewer_elsewhere(self) -> bool:
         """Whether another worker has fewer than this one."""
-        mine = self._counts_P[self._place]
-        return bool(((self._counts_P > 0) & (self._counts_P < mine)).any())
+        mine = self._counts[self._place]
+        return min(filter(None, self._counts), default=mine) < mine
 
 
 @cache
@@ -60,8 +62,8 @@ def connections() -> Connections:
     directory = os.environ.get(MULTIPROC_DIR)
     place = take_place(Path(directory)).number if directory else None
     if directory is None or place is None or place >= PLACES:
-        return Connections(np.zeros(1, np.int32), 0)
-    path = Path(directory) / FILE
-    with path.open("ab") as file:  # made by whoever comes first
-        file.truncate(4 * PLACES)
-    return Connections(np.memmap(path, np.int32, "r+", shape=(PLACES,)), place)
+        return Connections([0], 0)
+    with (Path(directory) / FILE).open("a+b") as file:  # made by whoever comes first
+        file.truncate(PLACES * SIZE)
+        counts = memoryview(mmap.mmap(file.fileno(), PLACES * SIZE)).cast("i")
+    return Connections(cast("MutableSequence[int]", counts), place)

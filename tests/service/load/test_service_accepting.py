@@ -9,7 +9,6 @@ import ssl
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from support.tls import self_signed
 from support.waiting import within
@@ -115,8 +114,8 @@ def listening():
 
 
 def test_a_worker_waits_for_one_with_fewer_but_not_for_ever(loop):
-    counts_P = np.array([0, 1], np.int32)  # the other one is there and never comes
-    mine = Connections(counts_P, 0)
+    counts = [0, 1]  # the other one is there and never comes
+    mine = Connections(counts, 0)
     listens = listening()
     acceptor = Acceptor(loop, listens, Talking, None, mine)
 
@@ -132,15 +131,15 @@ def test_a_worker_waits_for_one_with_fewer_but_not_for_ever(loop):
     assert said == b"nodelay"
     assert seconds >= LOOK_S * (PATIENCE - 1)
     acceptor.close()
-    assert counts_P.tolist() == [0, 1]
+    assert counts == [0, 1]
 
 
 def test_who_does_not_shake_hands_is_counted_no_more(loop, tmp_path):
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(*self_signed(tmp_path))
-    counts_P = np.zeros(1, np.int32)
+    counts = [0]
     listens = listening()
-    acceptor = Acceptor(loop, listens, Talking, tls, Connections(counts_P, 0))
+    acceptor = Acceptor(loop, listens, Talking, tls, Connections(counts, 0))
 
     async def refuse():
         reader, writer = await asyncio.open_connection(*listens.getsockname())
@@ -150,14 +149,14 @@ def test_who_does_not_shake_hands_is_counted_no_more(loop, tmp_path):
         await acceptor.wait_closed()
 
     loop.run_until_complete(refuse())
-    assert counts_P.tolist() == [1]
+    assert counts == [1]
     acceptor.close()
 
 
 def test_without_descriptors_for_more_it_tries_again(loop, monkeypatch, caplog):
     monkeypatch.setattr("service.load.accepting.EXHAUSTED_S", 0.05)
     listens = Exhausted(listening())
-    acceptor = Acceptor(loop, listens, Talking, None, Connections(np.zeros(1, np.int32), 0))
+    acceptor = Acceptor(loop, listens, Talking, None, Connections([0], 0))
 
     async def reach():
         reader, _ = await asyncio.open_connection(*listens.getsockname())
