@@ -31,6 +31,7 @@ BATCH, UNEVEN = 64, 8
 LOOK_S, PATIENCE = 0.001, 5
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 EXHAUSTED_S = 1.0
+HANDSHAKE_S = 10.0  # of TLS
 
 Protocols = Callable[[], asyncio.BaseProtocol]
 
@@ -97,11 +98,11 @@ class Acceptor:
                 return
             try:
                 connection, _ = self._listening.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            except BlockingIOError:
                 break
             except OSError as error:
                 if error.errno not in EXHAUSTED:
-                    raise
+                    continue  # it was over before it was taken
                 log.error("no new connections for %g s: %s", EXHAUSTED_S, error)  # noqa: TRY400
                 self._pause(EXHAUSTED_S)
                 return
@@ -123,6 +124,11 @@ class Acceptor:
         connection.setblocking(False)
         try:
             with suppress(OSError):  # of which the errors of TLS are
-                await self._loop.connect_accepted_socket(self._protocols, connection, ssl=self._tls)
+                await self._loop.connect_accepted_socket(
+                    self._protocols,
+                    connection,
+                    ssl=self._tls,
+                    ssl_handshake_timeout=HANDSHAKE_S if self._tls else None,
+                )
         finally:
             self._connections.add(-1)

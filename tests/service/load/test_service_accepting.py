@@ -134,7 +134,9 @@ def test_a_worker_waits_for_one_with_fewer_but_not_for_ever(loop):
     assert counts == [0, 1]
 
 
-def test_who_does_not_shake_hands_is_counted_no_more(loop, tmp_path):
+@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b""])
+def test_who_does_not_shake_hands_is_counted_no_more(loop, tmp_path, monkeypatch, said):
+    monkeypatch.setattr("service.load.accepting.HANDSHAKE_S", 0.2)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(*self_signed(tmp_path))
     counts = [0]
@@ -143,7 +145,7 @@ def test_who_does_not_shake_hands_is_counted_no_more(loop, tmp_path):
 
     async def refuse():
         reader, writer = await asyncio.open_connection(*listens.getsockname())
-        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        writer.write(said)
         await reader.read()
         writer.close()
         await acceptor.wait_closed()
