@@ -7,14 +7,15 @@ import platform
 import subprocess
 from pathlib import Path
 
+CODE = (":(top)", ":(top,exclude)docs/results")
 VECTOR_FLAGS = ("avx", "avx2", "f16c", "fma", "avx512f", "avx512bw", "avx512vl", "avx512_vnni")
 
 
 def commit() -> str:
-    """The short hash of the sources, with a + where the work tree has changes; or `unknown`."""
+    """Of the sources; with a + where they were changed, results apart; `unknown` without git."""
     try:
         head = _git("rev-parse", "--short", "HEAD").strip()
-        changed = _git("status", "--porcelain", "--untracked-files=no").strip()
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", *CODE).strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + "+" * bool(changed)
