@@ -9,9 +9,10 @@ Decisions
 - Memory is judged after the tenth swap: by then every size of buffer has been asked for once.
   Growth compares the last ten swaps with the first ten after it. It is read at the end of each
   pause: a worker gives the memory of the old pair back a second after the swap.
-- The rate is a share of what the service answered to clients that never pause, measured before.
-  The same rate without swaps says what of the latency is the swaps', and whether the machine is
-  free enough to tell: capacity is what it was in one moment.
+- The rate is a share of what the service answered to clients that never pause, measured before each
+  ROUND of swaps: a machine that is shared is not as fast now as it was a minute ago. Load without
+  swaps says what of the latency is the swaps', and whether the machine is free enough to tell.
+- Searches are never cut short: a shorter search finds another list, which would be of no pair.
 - Requests may queue for longer than by default: clients, loading and service share the machine, and
   what is refused because a core is not free would say nothing about swaps.
 """
@@ -36,7 +37,9 @@ SETTLED = 10  # swaps after which memory must not grow
 AT_ONCE = 16
 SWAP_S = 120.0
 BEARABLE_MS = 100.0  # half of the requests take less, without swaps
+ROUND = 10  # swaps at one rate
 SETTINGS = ("--max-shrink", "1", "--releases-poll-s", "0.2", "--max-in-flight", "1000")
+WHOLE = ("--recall-floor", "1")  # a list that was cut short would be one of no pair
 Key = tuple[object, ...]
 
 
@@ -73,7 +76,7 @@ def run(options: argparse.Namespace, work: Path) -> dict[str, float]:
     pairs = find_pairs(releases)
     if len(pairs) < 2:
         raise ServiceError(f"{releases}: expected two pairs at least, found {len(pairs)}")
-    flags = [*SETTINGS, "--workers", str(options.workers)]
+    flags = [*SETTINGS, *WHOLE, "--workers", str(options.workers)]
     with RunningService(releases, work, *flags) as service:
         return asyncio.run(_experiment(options, service, pairs))
 
@@ -130,27 +133,37 @@ async def _experiment(
     turns = [*pairs[1:], pairs[0]]  # the first is served from the start
     expected = {pair.name: await _answers(service, client, pair) for pair in turns}
     _check_telling(expected)
-    most = await capacity(client, at_once=AT_ONCE, seconds=options.calm / 2)
-    rate = options.rate or options.share * most
+    most, rate = await _rate(options, client)
     calm, seen, took, private = Seen(expected), Seen(expected), [], []
     async with loaded(client, rate, calm.add):
         await asyncio.sleep(options.calm)
     _check_bearable(calm.figures(), rate)
-    async with loaded(client, rate, seen.add):
-        for number in range(options.swaps):
-            took.append(await _swap(service, turns[number % len(turns)]))
-            await asyncio.sleep(options.pause)
-            private.append(max(memory.private for memory in service.memory().values()))
+    capacities, rates = [], []
+    for first in range(0, options.swaps, ROUND):
+        most, rate = await _rate(options, client)
+        capacities.append(most)
+        rates.append(rate)
+        async with loaded(client, rate, seen.add):
+            for number in range(first, min(first + ROUND, options.swaps)):
+                took.append(await _swap(service, turns[number % len(turns)]))
+                await asyncio.sleep(options.pause)
+                private.append(max(memory.private for memory in service.memory().values()))
     client.close()
     return {
         "swaps": len(took),
         "seconds_per_swap": round(statistics.median(took), 2),
-        "capacity_per_s": round(most, 1),
-        "offered_per_s": round(rate, 1),
+        "capacity_per_s": round(statistics.median(capacities), 1),
+        "offered_per_s": round(statistics.median(rates), 1),
         **{f"{name}_without_swaps": calm.figures()[name] for name in ("p50_ms", "p99_ms")},
         **seen.figures(),
         **_memory(private),
     }
+
+
+async def _rate(options: argparse.Namespace, client: Client) -> tuple[float, float]:
+    """What the service can do now, and what of it is asked."""
+    most = await capacity(client, at_once=AT_ONCE, seconds=options.calm / 2)
+    return most, options.rate or options.share * most
 
 
 async def _answers(service: RunningService, client: Client, pair: Pair) -> list[Key]:
