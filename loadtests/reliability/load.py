@@ -6,6 +6,9 @@ Decisions
 - Plain sockets: at these rates a comfortable client takes more of a machine than the service.
 - A connection that was idle for longer than servers commonly allow is not used again; otherwise the
   client's own race would be counted as a failure of the service.
+- There are CONNECTIONS at most, as callers in production bound them: a request that finds none free
+  waits, and that counts. To open one for each costs both sides more than an answer, so a short
+  stall would grow into an overload.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+CONNECTIONS = 64
 LONGEST_IDLE_S = 2.0
 GIVE_UP_S = 10.0
 NO_ANSWER = 0  # in place of a status
@@ -47,11 +51,12 @@ class Client:
             for body in bodies
         ]
         self._idle: list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._free = asyncio.Semaphore(CONNECTIONS)
 
     async def ask(self, query: int, due: float) -> Answer:
         """One request; whatever goes wrong is an answer with status NO_ANSWER."""
         try:
-            async with asyncio.timeout(GIVE_UP_S):
+            async with asyncio.timeout(GIVE_UP_S), self._free:
                 status, body = await self._exchange(self._requests[query])
         except (OSError, ValueError, EOFError, TimeoutError) as error:
             status, body = NO_ANSWER, repr(error).encode()

@@ -86,6 +86,7 @@ class Seen:
     """What the clients were answered."""
 
     expected: dict[str, list[Key]]  # by pair, the answer to each query
+    right: dict[tuple[int, bytes], str] = field(default_factory=dict)  # seen before: whose it is
     statuses: Counter[int] = field(default_factory=Counter)
     of_no_pair: int = 0
     by_pair: Counter[str] = field(default_factory=Counter)
@@ -96,9 +97,18 @@ class Seen:
         self.statuses[answer.status] += 1
         self.seconds.append(answer.seconds)
         if answer.status == 200:
-            pair, key = _key(answer.body)
+            told = answer.query, answer.body.partition(b'"timings_ms"')[0]
+            pair = self.right.get(told) or self._judged(told, answer.body)
             self.by_pair[pair] += 1
-            self.of_no_pair += key != self.expected[pair][answer.query]
+
+    def _judged(self, told: tuple[int, bytes], body: bytes) -> str:
+        """The pair that an answer names; one that is right need not be read again."""
+        pair, key = _key(body)
+        if key == self.expected[pair][told[0]]:
+            self.right[told] = pair
+        else:
+            self.of_no_pair += 1
+        return pair
 
     def figures(self) -> dict[str, float]:
         """Of all answers."""
