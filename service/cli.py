@@ -6,6 +6,8 @@ Decisions
 - The published pair and the weights file are opened once here before any worker starts: a mistake
   is one line and exit code 2, not a worker that is restarted for ever.
 - Workers are spawned, never forked: each maps the index file itself and shares its pages.
+- Metrics are files that workers map and write to with every request. They lie in memory where there
+  is a file system for that: whoever writes to a page of a disk's file may wait for the disk.
 
     csmf-serve --releases releases/ --port 8000 --workers 2 --keys-file keys.json
 """
@@ -40,6 +42,7 @@ from service.watch.logs import log_config
 log = logging.getLogger(__name__)
 
 BAD_INPUT = 2
+MEMORY = "/dev/shm"  # noqa: S108  a folder of our own is made in it
 STARTUP_FAILURE = 3  # as uvicorn has it
 
 
@@ -58,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in unknown_variables(os.environ):
         log.warning("%s is no setting and is ignored; see csmf-serve --list-settings", name)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again once drained
-    with tempfile.TemporaryDirectory(prefix="csmf-metrics-") as metrics:
+    in_memory = MEMORY if os.access(MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="csmf-metrics-", dir=in_memory) as metrics:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
         problem = _problem(settings)
         if problem:
