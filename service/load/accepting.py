@@ -103,7 +103,7 @@ class Acceptor:
             except OSError as error:
                 if error.errno not in EXHAUSTED:
                     continue  # it was over before it was taken
-                log.error("no new connections for %g s: %s", EXHAUSTED_S, error)  # noqa: TRY400
+                log.error("no new connections for %g s: %s", EXHAUSTED_S, error)  # noqa: TRY400  a trace says no more
                 self._pause(EXHAUSTED_S)
                 return
             self._hand_on(connection)
