@@ -22,7 +22,6 @@ from service.watch.place import take_place
 from service.watch.scrape import MULTIPROC_DIR
 
 FILE, PLACES = "connections", 64  # more workers than that know of themselves alone
-
 SIZE = 4  # bytes of a number
 
 
