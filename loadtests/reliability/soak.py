@@ -12,7 +12,9 @@ Decisions
 - Latency is compared between the first quarter and the last, by the p99 of all their requests. How
   far chance, and whatever else the machine does, moves this is told by drawing the minutes of both
   quarters anew: nine in ten draws lie between the two bounds.
-- The rate is a share of what the service answered to clients that never pause, measured before.
+- The rate is a share of what the service answers to clients that never pause, measured again
+  halfway between two pairs: a machine that is shared is not as fast now as it was ten minutes ago,
+  and 70% of what it could do then may be all that it can do now.
 """
 
 from __future__ import annotations
@@ -21,12 +23,13 @@ import argparse
 import asyncio
 import csv
 import json
+import math
 import random
 import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from itertools import count
 from pathlib import Path
@@ -42,9 +45,11 @@ from loadtests.reliability.weights import Operator
 from loadtests.verdict import Threshold
 
 WEIGHTS_EVERY, CHANGES_EVERY, SWAP_EVERY = 1 / 60, 2 / 60, 5 / 60  # of the run: an hour's minutes
+MEASURED = 5 / 3600  # of the run, each time
 SLICES = 60  # of the run
 LOOKS = 360  # at memory and files
 DRAWS = 400
+SHOWN = 50, 99  # percentiles
 AT_ONCE = 16
 CHANGED = 30  # rows of a change
 FLAGS = ("--releases-poll-s", "0.5", "--max-in-flight", "1000", "--workers")
@@ -119,22 +124,32 @@ class Soak:
         self.service, self._pairs, self._log, self._long_s = service, pairs, log, long_s
         self.looks, self.slices, self.done = list[Look](), list[Slice](), list[tuple[float, str]]()
         self._answered, self._failed = 0, Counter[int]()
-        self._capacity, self._rate, self._failed_commands = 0.0, 0.0, 0
+        self._capacities, self._rates = list[float](), list[float]()
+        self._failed_commands = 0
 
     async def run(self, options: argparse.Namespace) -> None:
         """Load, change, look."""
         queries = [json.dumps({"user": u, "k": options.k}).encode() for u in self._pairs[0].users()]
         client = Client(self.service.port, "/retrieve", queries)
-        self._capacity = await capacity(client, at_once=AT_ONCE, seconds=min(10, self._long_s / 10))
-        self._rate = options.rate or options.share * self._capacity
         self._began = time.monotonic()
         self.slices = [Slice(self._long_s * (n + 1) / SLICES, []) for n in range(SLICES)]
-        async with loaded(client, self._rate, self._add), asyncio.TaskGroup() as doing:
+        async with asyncio.TaskGroup() as doing:
+            doing.create_task(self._load(client, options))
             doing.create_task(self._every(WEIGHTS_EVERY, "weights", self._set_weights))
             doing.create_task(self._every(CHANGES_EVERY, "catalogue", self._change_catalogue))
             doing.create_task(self._every(SWAP_EVERY, "pair", self._swap))
             doing.create_task(self._every(1 / LOOKS, "", self._look))
         client.close()
+
+    async def _load(self, client: Client, options: argparse.Namespace) -> None:
+        """Ask until the end of the run, as often as befits what the service can do now."""
+        ends = [SWAP_EVERY * (n + 0.5) for n in range(math.ceil(1 / SWAP_EVERY))]
+        for end in (*(end for end in ends if end < 1), 1.0):
+            most = await capacity(client, at_once=AT_ONCE, seconds=MEASURED * self._long_s)
+            self._capacities.append(most)
+            self._rates.append(options.rate or options.share * most)
+            async with loaded(client, self._rates[-1], self._add):
+                await asyncio.sleep(self._began + end * self._long_s - time.monotonic())
 
     async def _every(self, part: float, name: str, do: Callable[[int], None]) -> None:
         """Do something again and again, in a thread, until the end of the run."""
@@ -190,8 +205,10 @@ class Soak:
         """All of it in numbers."""
         return {
             "minutes": self._long_s / 60,
-            "capacity_per_s": round(self._capacity, 1),
-            "offered_per_s": round(self._rate, 1),
+            "capacity_per_s": round(statistics.median(self._capacities), 1),
+            "capacity_per_s_at_least": round(min(self._capacities), 1),
+            "capacity_per_s_at_most": round(max(self._capacities), 1),
+            "offered_per_s": round(statistics.median(self._rates), 1),
             "requests": self._answered,
             "failed_requests": self._failed.total(),
             "of_these_overloaded": self._failed[503],
@@ -250,7 +267,7 @@ def _p99(slices: Sequence[Slice]) -> float:
 
 
 def _keep(soak: Soak, out: Path) -> None:
-    """A plot and the looks at memory, for people."""
+    """A plot, and tables of what it shows, for people."""
     from loadtests.reliability.soak_plot import plot_soak  # noqa: PLC0415  matplotlib takes seconds
 
     out.mkdir(parents=True, exist_ok=True)
@@ -258,17 +275,27 @@ def _keep(soak: Soak, out: Path) -> None:
     known = [each for each in soak.slices if len(each.milliseconds) > 1]
     ends = [each.second / 60 for each in known]
     plot_soak(
-        {f"{part}%": (ends, [each.percentile(part) for each in known]) for part in (50, 99)},
+        {f"{part}%": (ends, [each.percentile(part) for each in known]) for part in SHOWN},
         {name: (minutes, [getattr(look, name) / 2**20 for look in soak.looks])
          for name in ("resident", "proportional")},
         {"open files": (minutes, [look.files for look in soak.looks])},
         [second / 60 for second, name in soak.done if name == "pair"],
         out / "soak.png",
     )  # fmt: skip
-    with (out / "soak.csv").open("w", newline="", encoding="utf-8") as file:
+    _table(out / "soak.csv", (field.name for field in fields(Look)), map(astuple, soak.looks))
+    _table(
+        out / "soak_latency.csv",
+        ("second", "requests", *(f"p{part}_ms" for part in SHOWN)),
+        ((each.second, len(each.milliseconds), *(round(each.percentile(part), 2) for part in SHOWN))
+         for each in known),
+    )  # fmt: skip
+
+
+def _table(path: Path, header: Iterable[str], rows: Iterable[Iterable[float]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(field.name for field in fields(Look))
-        writer.writerows(astuple(look) for look in soak.looks)
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def _make(work: Path, items: int) -> tuple[list[Pair], Path]:

@@ -27,17 +27,20 @@ def plot_soak(
     files: Mapping[str, Line],
     swaps: Sequence[float],
     out: Path,
-) -> None:
-    """Write a PNG of three panels: milliseconds, MB, a count."""
+) -> Figure:
+    """Write a PNG of three panels: milliseconds, MB, a count; the figure."""
     figure = Figure(figsize=(9, 8), layout="constrained")
     panels = figure.subplots(3, 1, sharex=True)
     panels[0].set(ylabel="retrieve, ms", yscale="log")
-    panels[1].set(ylabel="MB, all workers", ylim=(0, None))
-    panels[2].set(ylabel="all workers", ylim=(0, None), xlabel="minutes")
+    panels[1].set(ylabel="MB, all workers")
+    panels[2].set(ylabel="all workers", xlabel="minutes")
     for axes, lines in zip(panels, (latency, memory, files), strict=True):
         for name, (minutes, values) in lines.items():
             axes.plot(minutes, values, color=COLOURS[name], label=name)
         for minute in swaps:
             axes.axvline(minute, color="#bbbbbb", linewidth=0.8, zorder=0)
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    for axes in panels[1:]:
+        axes.set_ylim(bottom=0)  # after the lines: what is set before is for good
     figure.savefig(out, dpi=120)
+    return figure

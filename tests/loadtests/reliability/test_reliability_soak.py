@@ -9,6 +9,7 @@ import pytest
 from loadtests.reliability import soak
 from loadtests.reliability.__main__ import main
 from loadtests.reliability.soak import Look, Slice
+from loadtests.reliability.soak_plot import plot_soak
 
 
 @pytest.mark.slow
@@ -69,4 +70,14 @@ def test_a_picture_and_a_table_are_kept_of_what_was_seen(tmp_path):
     seen = SimpleNamespace(looks=looks(), slices=slices(1.0), done=[(300.0, "pair")])
     soak._keep(seen, tmp_path)
     assert (tmp_path / "soak.png").stat().st_size > 10_000
-    assert len((tmp_path / "soak.csv").read_text().splitlines()) == 361
+    for name, rows in {"soak.csv": 360, "soak_latency.csv": 60}.items():
+        assert len((tmp_path / name).read_text().splitlines()) == 1 + rows
+
+
+def test_the_picture_shows_all_of_every_line(tmp_path):
+    line = ([0.0, 60.0], [200.0, 310.0])
+    lines = ({name: line} for name in ("99%", "resident", "open files"))
+    for axes in plot_soak(*lines, [5.0], tmp_path / "soak.png").axes:
+        lowest, highest = axes.get_ylim()
+        assert lowest <= min(line[1])
+        assert max(line[1]) <= highest
