@@ -29,7 +29,8 @@ weights, points of a front) is chosen on a validation period; figures are of the
 "Own list" is the list that a method makes for the objective it is judged on, "fused list" its one
 list for all; they are never compared with each other. "Held" means shown at 95 %, "not held" that
 the opposite was shown, "within noise" neither. Where a log has no exposures, the model of its first
-stage takes the exposure model's place."""
+stage takes the exposure model's place. What surprises is explained, or said to be open, in
+`docs/paper.md`."""
 
 
 def write_page(study: Study, work: Path, out: Path) -> Path:
