@@ -78,5 +78,9 @@ def _reached(document: Mapping[str, Any]) -> Iterator[str]:
 
 def _section(name: str, document: Mapping[str, Any], folder: Path) -> str:
     picture = f"\n![{name}](reliability/{name}.png)\n" if (folder / f"{name}.png").exists() else ""
-    all_figures = f"All figures: [{name}.json](reliability/{name}.json).\n"
-    return f"## {name}\n\n```\n{document['command']}\n```\n\n{all_figures}{picture}"
+    lines = (f"| `{figure}` | {value:.6g} |\n" for figure, value in document["figures"].items())
+    figures = (
+        "<details><summary>All figures</summary>\n\n| figure | |\n|---|---:|\n"
+        f"{''.join(lines)}\n[{name}.json](reliability/{name}.json)\n\n</details>\n"
+    )
+    return f"## {name}\n\n```\n{document['command']}\n```\n{picture}\n{figures}"

@@ -40,3 +40,4 @@ def test_an_experiment_is_a_row_with_figures_verdict_and_origin_and_a_section(
     assert "2026-11-21 15:13, abc1234, 2 cores, load 6.4" in row
     assert "```\npython -m loadtests.reliability harm\n```" in text
     assert "![harm](reliability/harm.png)" in text
+    assert "| `asked` | 9 |" in text
