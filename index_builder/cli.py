@@ -86,8 +86,8 @@ def changed(applied: Applied) -> str:
     """What a file of changes led to, for a person."""
     manifest = applied.manifest
     return (
-        f"changes  up to {applied.position} of the journal are served beside {manifest.run_id}/"
-        f"{manifest.build_id}:\n"
+        f"changes  up to {applied.position} of the journal lie beside {manifest.run_id}/"
+        f"{manifest.build_id}, for whoever serves it:\n"
         f"delta    {applied.directory}\n"
         f"         {manifest.items:,} items new or updated, {manifest.removed:,} removed, "
         f"since {manifest.from_position}, which the index has folded in"

@@ -34,7 +34,7 @@ from service.api.auth import AskForKey, RefusePages, document_keys
 from service.api.door import ADMISSION, DRAIN
 from service.api.errors import install_handlers
 from service.api.gate import Gate
-from service.api.middleware import CloseWhenDraining, LimitBody, MeasureRetrieval
+from service.api.middleware import CloseWhenDraining, LimitBody, MeasureAnswers
 from service.api.request_id import IdentifyRequest
 from service.api.short import ShortWay
 from service.features.store import FeatureStore
@@ -53,6 +53,7 @@ from service.watch.scrape import write_for_scrapes
 from service.watch.telemetry import Telemetry
 from service.weights.board import Records, WeightsBoard
 from service.weights.embedded import EmbeddedStore
+from service.weights.last_known import LastKnown
 from service.weights.redis_store import RedisStore
 from service.weights.scenarios import unfit
 from service.weights.store import WeightsStore
@@ -102,7 +103,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
     else:
         app.add_middleware(RefusePages)
-    app.add_middleware(MeasureRetrieval, telemetry=telemetry)
+    app.add_middleware(MeasureAnswers, telemetry=telemetry)
     app.add_middleware(CloseWhenDraining, drain=drain)
     app.add_middleware(IdentifyRequest, access_log=settings.access_log)
     install_handlers(app)
@@ -207,7 +208,7 @@ def _put_together(
     stack.callback(store.close)
     board = WeightsBoard(
         store,
-        settings.state_dir / "last-known-weights.json",
+        LastKnown(settings.state_dir / "last-known-weights.sqlite3"),
         poll_s=settings.weights_poll_s,
         on_refresh=_OnRefresh(telemetry, holder),
         on_put_back=telemetry.weights_put_back.inc,

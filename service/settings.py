@@ -93,7 +93,7 @@ class Settings(BaseSettings):
         "receipts of hashed files; keep it across restarts, on a local disk.",
     )
     weights_poll_s: float = Field(
-        5.0,
+        1.0,
         gt=0,
         le=DAY_S,
         description="Seconds between reads of the weights store beside its signals.",
@@ -138,10 +138,11 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
     drain_delay_s: float = Field(
-        0,
+        1.0,
         ge=0,
         le=DAY_S,
-        description="Seconds after SIGTERM in which only /readyz says no: balancers notice.",
+        description="Seconds after SIGTERM in which only /readyz says no: balancers notice, and "
+        "callers who keep connections open are told to close them.",
     )
     drain_s: int = Field(10, ge=0, description="Seconds that open requests then get to finish.")
     recall_sample: float = Field(

@@ -7,7 +7,7 @@ Decisions
 - In step again is when a change, tried again and again from the moment of return, was taken and the
   worker furthest behind serves it.
 - A flush breaks no connection, so that nobody notices before the next poll: then the weights must
-  be in Redis again, with their version.
+  be in Redis again, with all their versions.
 - Then a worker is killed, and the service is restarted, while Redis is away. Requests that were on
   their way to the killed worker are lost, those of a fifth of a second at the most; all others are
   answered, by both workers with the last known weights.
@@ -38,6 +38,7 @@ from loadtests.reliability.weights import Operator
 from loadtests.verdict import Threshold
 
 SCENARIO = "feed"
+HISTORY = f"{{csmf:weights}}:history:{SCENARIO}"  # in Redis, a stream
 IN_STEP_S = 2.0
 GIVE_UP_S = 60.0
 AROUND_S = 0.1  # of a kill, in which a connection may still look sound to its client
@@ -50,7 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--releases", type=Path, help="folder with a published pair; default: one made here")
     add("--rate", type=float, default=50.0, help="requests a second (default: %(default)s)")
     add("--hold", type=float, default=6, help="seconds of each fault (default: %(default)s)")
-    add("--poll", type=float, default=5, help="CSMF_WEIGHTS_POLL_S (default: %(default)s)")
+    add("--poll", type=float, default=1, help="CSMF_WEIGHTS_POLL_S (default: %(default)s)")
     add("--slow", type=float, default=2, help="seconds a slow command takes (default: %(default)s)")
 
 
@@ -121,11 +122,11 @@ class Trial:
         self.late[name] = self.change()
 
     def flush(self) -> None:
-        """Let Redis forget, and wait until it has the weights again."""
-        began = time.monotonic()
+        """Let Redis forget, and wait until it has the weights again, with all their versions."""
+        began, versions = time.monotonic(), self._versions()
         self.store.flush()
-        while not self.store.client.hexists("{csmf:weights}:current", SCENARIO):
-            self._wait(began, "the weights in Redis")
+        while self._versions() != versions:
+            self._wait(began, "all versions of the weights in Redis")
         self.put_back_s = time.monotonic() - began
         self.calm.append((began, time.monotonic(), self.version))
         self.change()
@@ -151,6 +152,10 @@ class Trial:
         stages = ("exposure", "click", "conversion")
         operator = Operator(self.service.port, SCENARIO, dict.fromkeys(stages, 1.0 + self.version))
         return operator.put("weights", weights=operator.weights)
+
+    def _versions(self) -> list[object]:
+        """All that Redis has of the scenario."""
+        return list(self.store.client.xrange(HISTORY))
 
     def _least(self) -> float | None:
         return metric(self.service, f'csmf_weights_version{{scenario="{SCENARIO}"}}')

@@ -44,7 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--releases", type=Path, help="folder with a published pair; default: one made here")
     add("--updates", type=int, default=1000, help="of the burst (default: %(default)s)")
-    add("--authors", type=int, default=50, help="who update at once (default: %(default)s)")
+    add("--authors", type=int, default=1000, help="who update at once (default: %(default)s)")
     add("--users", type=int, default=20_000, help="to split (default: %(default)s)")
     add("--workers", type=int, default=2, help="of the service (default: %(default)s)")
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 
-from service.api.gate import FEWER, on_the_wire, whole_request
+from service.api.gate import CONNECTION, FEWER, on_the_wire, whole_request
 from service.api.stalled import UnstalledProtocol
 from service.load.admission import Admission
 from service.load.connections import Connections, connections
@@ -36,6 +36,7 @@ class GatedProtocol(UnstalledProtocol):
         """Know whom to ask."""
         super().connection_made(transport)
         self._admission, self._drain = self.app_state[ADMISSION], self.app_state[DRAIN]
+        self.app_state = {**self.app_state, CONNECTION: transport}
         self._connections = connections()
         self._connections.add(1)
 

@@ -31,6 +31,7 @@ from service.load.admission import TURN, Admission, Turn
 
 GATED = ("/retrieve", "/retrieve/batch", "/score")
 HEADER = b"x-deadline-ms"
+CONNECTION = "connection"  # in the state of a request: its transport
 FEWER = ApiError(503, "overloaded", "", None, "fewer requests at once")
 
 _STARTS = {f"POST {route} HTTP/1.1".encode(): route for route in GATED}
@@ -87,7 +88,7 @@ class Gate:
             nonlocal turn
             message = await receive()
             if turn is None and message["type"] == "http.request" and not message.get("more_body"):
-                turn = self._enter(budget_s - (time.perf_counter() - came))
+                turn = self._enter(scope, budget_s - (time.perf_counter() - came))
             return message
 
         try:
@@ -96,10 +97,12 @@ class Gate:
             if turn:
                 self._admission.leave(turn)
 
-    def _enter(self, left_s: float) -> Turn:
+    def _enter(self, scope: Scope, left_s: float) -> Turn:
         """Take a place for a request whose body is there. Raises ApiError, to whoever reads it."""
         self._check(left_s)
-        turn = self._admission.enter(left_s)
+        connection = scope.get("state", {}).get(CONNECTION)  # of our own server; not of a test's
+        known = (connection.is_closing,) if connection else ()
+        turn = self._admission.enter(left_s, *known)
         TURN.set(turn)  # of this request's task alone
         return turn
 

@@ -1,4 +1,4 @@
-"""What happens around every request: bodies are bounded in size and time, retrieval is counted and
+"""What happens around every request: bodies are bounded in size and time, answers are counted and
 timed, and a worker that leaves closes each connection it has answered on.
 
 Decisions
@@ -26,7 +26,8 @@ from service.load.drain import Drain
 from service.watch.noted import STATUS
 from service.watch.telemetry import Telemetry
 
-NO_SCENARIO = "-"  # requests refused before their scenario was known
+NO_SCENARIO = "-"  # requests refused before their scenario was known, and those of operators
+OPERATED = "/scenarios"  # one route, for metrics, with all beneath it
 
 
 class LimitBody:
@@ -83,15 +84,15 @@ class LimitBody:
             self._waiting.discard(limit)
 
 
-class MeasureRetrieval:
-    """ASGI middleware: counts and times each request to retrieve or score, whatever answers it."""
+class MeasureAnswers:
+    """ASGI middleware: counts and times what callers and operators ask, whatever answers it."""
 
     def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
         self._app, self._telemetry = app, telemetry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; count its status and time."""
-        route = route_of(scope)
+        route = route_of(scope) or _operated(scope)
         if route is None:
             await self._app(scope, receive, send)
             return
@@ -99,9 +100,14 @@ class MeasureRetrieval:
         try:
             await self._app(scope, receive, send)
         finally:
-            scenario = state.get("scenario", NO_SCENARIO)
+            scenario = NO_SCENARIO if route == OPERATED else state.get("scenario", NO_SCENARIO)
             self._telemetry.requests.labels(route, scenario, state[STATUS]).inc()
             self._telemetry.request_seconds.add(route, time.perf_counter() - began)
+
+
+def _operated(scope: Scope) -> str | None:
+    found = scope["type"] == "http" and f"{scope['path']}/".startswith(f"{OPERATED}/")
+    return OPERATED if found else None
 
 
 class CloseWhenDraining:

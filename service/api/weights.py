@@ -78,7 +78,7 @@ def get_weights(name: ScenarioName, parts: UsedParts) -> ScenarioWeights:
 def put_weights(name: ScenarioName, body: SetWeights, parts: UsedParts) -> WeightsChange:
     """Set a scenario's weights; a scenario that does not exist yet is created."""
     weights = _checked(body.weights, parts)
-    change = _signed(name, body, parts.board.records.get(name))
+    change = _signed(name, body, _last(name, parts))
     return _changed(changes.set_weights(parts.store, change, weights), parts)
 
 
@@ -90,7 +90,7 @@ def post_rollback(name: ScenarioName, body: RollBack, parts: UsedParts) -> Weigh
         for weights in record.all_weights():
             _checked(weights, parts)
 
-    change = _signed(name, body, parts.board.records.get(name))
+    change = _signed(name, body, _last(name, parts))
     return _changed(changes.roll_back(parts.store, change, body.to_version, check=check), parts)
 
 
@@ -157,9 +157,15 @@ def _checked(weights: Mapping[str, float], parts: Parts) -> dict[str, float]:
     return ObjectiveWeights.parse(dict(weights), stages).as_dict()
 
 
-def _in_force(name: str, parts: Parts) -> WeightsRecord:
-    """The newest record, the store's or the last known. Raises UnknownScenarioError."""
+def _last(name: str, parts: Parts) -> WeightsRecord | None:
+    """The newest record, if there is one; what the store lost has been put back into it."""
     parts.board.refresh()
+    return parts.board.records.get(name)
+
+
+def _in_force(name: str, parts: Parts) -> WeightsRecord:
+    """The newest record, or where there is none the default's. Raises UnknownScenarioError."""
+    _last(name, parts)
     return scenarios.get_record(parts.board.records, parts.holder.snapshot, name)
 
 

@@ -16,7 +16,10 @@ Decisions
 - What an answer takes is measured from when its body was there, or from when the worker was done
   with the one before, if that was later: parsing and writing count, waiting does not.
 - Requests that wait for another service (the feature store) keep no place: they wait without
-  costing anything. All that is in flight stays within the bound that is set.
+  costing anything, and what their answer takes is measured from when they are back. All that is in
+  flight stays within the bound that is set.
+- What nobody waits for any more is not computed: clients that give up and ask again would keep a
+  worker busy for ever with answers to nobody.
 - A worker that has nothing else to do answers whatever the deadline says: what it measured may have
   been a bad moment, and only another answer can tell.
 
@@ -41,8 +44,12 @@ WINDOW = 64  # answers between looks at the queue
 SPARE = 3  # of them, how many may leave the worker idle: 5 %
 SMOOTHING = 1 / 32  # weight of one answer in the mean time of an answer
 
-Reason = Literal["full", "deadline", "dropped"]
-REASONS: tuple[Reason, ...] = ("full", "deadline", "dropped")
+Reason = Literal["full", "deadline", "dropped", "gone"]
+REASONS: tuple[Reason, ...] = ("full", "deadline", "dropped", "gone")
+
+
+def _there() -> bool:
+    return False
 
 
 @dataclass
@@ -51,7 +58,8 @@ class Turn:
 
     entered: float
     deadline: float  # by the same clock; infinite without one
-    dropped: bool = False
+    gone: Callable[[], bool] = _there  # whether its client is
+    dropped: Reason | None = None
 
 
 TURN: ContextVar[Turn | None] = ContextVar("turn", default=None)  # of the request at hand
@@ -113,32 +121,37 @@ class Admission:
             self._count(reason)
         return reason
 
-    def enter(self, budget_s: float = math.inf) -> Turn:
+    def enter(self, budget_s: float = math.inf, gone: Callable[[], bool] = _there) -> Turn:
         """Take a request on; give its turn back to `leave`."""
         self.in_flight += 1
         now = self._clock()
-        return Turn(now, now - self.lag_s + budget_s)
+        return Turn(now, now - self.lag_s + budget_s, gone)
 
     def drops(self, turn: Turn) -> bool:
         """Whether to drop a request whose turn to be computed has come."""
         late = self._clock() + self.service_s > turn.deadline
-        turn.dropped = self.here > self.limit or (late and self.here > 1)
-        return turn.dropped
+        if turn.gone():
+            turn.dropped = "gone"
+        elif self.here > self.limit or (late and self.here > 1):
+            turn.dropped = "dropped"
+        return turn.dropped is not None
 
     @contextmanager
     def elsewhere(self) -> Iterator[None]:
-        """While this lasts, a request in flight needs nothing of this worker."""
+        """While this lasts, the request at hand needs nothing of this worker."""
         self._elsewhere += 1
         try:
             yield
         finally:
             self._elsewhere -= 1
+            if turn := TURN.get():
+                turn.entered = self._clock()
 
     def leave(self, turn: Turn) -> None:
         """A request is over; one that was dropped says nothing of what an answer takes."""
         self.in_flight -= 1
         if turn.dropped:
-            self._count("dropped")
+            self._count(turn.dropped)
             return
         now = self._clock()
         spent = now - max(turn.entered, self._answered)

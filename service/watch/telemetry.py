@@ -42,7 +42,8 @@ class Telemetry:
         self.registry = CollectorRegistry()
         self.requests = self._counter(
             "csmf_requests_total",
-            "Answers of routes that retrieve or score, by the scenario that served and by status.",
+            "Answers of routes that retrieve or score, by the scenario that served, and of the "
+            "operators' routes, all as /scenarios; by status.",
             ["route", "scenario", "status"],
         )
         self.lists = self._counter(
@@ -53,7 +54,7 @@ class Telemetry:
         self.request_seconds = Tally(
             self._histogram(
                 "csmf_request_seconds",
-                "Time of a request to retrieve or score inside a worker.",
+                "Time of such a request inside a worker.",
                 ["route"],
             )
         )
@@ -119,7 +120,7 @@ class Telemetry:
         self.overloaded = self._counter(
             "csmf_overloaded_total",
             "Requests refused because a worker was full, because the answer would have come after "
-            "its deadline, or dropped from the queue.",
+            "its deadline, dropped from the queue, or whose client was gone before its turn.",
             ["reason"],
         )
         self.search_effort = self._gauge(

@@ -7,27 +7,23 @@ Decisions
   signal is lost. If one was, the next ones may be too (a firewall forgets connections that are
   silent for long, and tells nobody), so the thread subscribes anew. A writer refreshes its own
   board before it answers, so it reads its own write.
-- When the store is away, what is on the board stays in force; each refresh also saves it to a local
-  file, so that a restart without the store begins with the last known good.
+- When the store is away, what is on the board stays in force; each refresh also copies it to this
+  machine's disk, so that a restart without the store begins with the last known good.
 - No operation removes a scenario or goes back to an older version. Where the store does (a Redis
   that came back empty, a replica that lagged and took over), it lost something: what is known stays
-  in force and is put back into the store, so that a worker that knows nothing finds it there. Of
-  two records with one version the store's is right.
+  in force and is put back into the store, with its history, so that a worker that knows nothing
+  finds it there. Of two records with one version the store's is right.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 
-from pydantic import ValidationError
-
-from bundle.files import write_atomically
+from service.weights.last_known import LastKnown
 from service.weights.record import WeightsRecord
 from service.weights.store import StoreUnavailableError, WeightsStore
 
@@ -46,13 +42,13 @@ class WeightsBoard:
     def __init__(
         self,
         store: WeightsStore,
-        fallback: Path,
+        last_known: LastKnown,
         *,
         poll_s: float,
         on_refresh: Observer = lambda *_: None,
         on_put_back: Callable[[], None] = lambda: None,
     ) -> None:
-        self._store, self._fallback, self._poll_s = store, fallback, poll_s
+        self._store, self._last_known, self._poll_s = store, last_known, poll_s
         self._on_refresh, self._on_put_back = on_refresh, on_put_back
         self._refreshing = threading.Lock()
         self._stopping = threading.Event()
@@ -63,7 +59,7 @@ class WeightsBoard:
 
     def start(self) -> None:
         """Begin with the last known records, bring them up to date, then follow changes."""
-        self.records = MappingProxyType(read_fallback(self._fallback))
+        self.records = MappingProxyType(self._last_known.records())
         try:
             self.refresh()
         except StoreUnavailableError as error:
@@ -89,10 +85,9 @@ class WeightsBoard:
             self._log_changes(known, records)
             self.records = MappingProxyType(records)
             self.refreshed_at = time.time()
-            if records != known:
-                write_fallback(self._fallback, records)
             self._put_back(lost)
             self._on_refresh(self.records, self.refreshed_at)
+            self._last_known.follow(self._store, records)
 
     def _follow(self) -> None:
         while not self._stopping.is_set():
@@ -136,9 +131,9 @@ class WeightsBoard:
 
     def _put_back(self, lost: Records) -> None:
         for name, record in lost.items():
-            if self._store.restore(record):
-                words = (name, record.version)
-                log.warning("the weights store lost %s; version %d was put back into it", *words)
+            if count := self._last_known.give_back(self._store, record):
+                words = (name, count, record.version)
+                log.warning("the weights store lost %s; %d versions to %d were put back", *words)
                 self._on_put_back()
 
 
@@ -149,26 +144,3 @@ def lost_records(known: Records, stored: Records) -> Records:
         for name, record in known.items()
         if name not in stored or stored[name].version < record.version
     }
-
-
-def read_fallback(path: Path) -> dict[str, WeightsRecord]:
-    """Last known records; none if the file is missing or unreadable (with a warning)."""
-    try:
-        entries = json.loads(path.read_bytes())
-        records = [WeightsRecord.model_validate(entry) for entry in entries]
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError, ValidationError) as error:
-        log.warning("last known weights in %s cannot be read: %s", path, error)
-        return {}
-    return {record.scenario: record for record in records}
-
-
-def write_fallback(path: Path, records: Records) -> None:
-    """Save the records by rename; a full disk is logged, never raised into a change."""
-    content = json.dumps([record.model_dump(mode="json") for record in records.values()])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content.encode())
-    except OSError as error:
-        log.warning("last known weights cannot be saved to %s: %s", path, error)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
@@ -64,13 +64,13 @@ class EmbeddedStore:
 
     def append(self, record: WeightsRecord) -> None:
         """Add the next version."""
-        if not self._added(record, after="="):
+        if not self._added((record,), after="="):
             newest = next(iter(self.history(record.scenario, 1)), None)
             raise VersionConflictError(record.version - 1, newest)
 
-    def restore(self, record: WeightsRecord) -> bool:
+    def restore(self, *records: WeightsRecord) -> int:
         """Add any later version."""
-        return self._added(record, after=">=")
+        return self._added(records, after=">=")
 
     def history(self, scenario: str, limit: int, before: int | None = None) -> list[WeightsRecord]:
         """Records of a scenario below version `before`, newest first."""
@@ -91,16 +91,21 @@ class EmbeddedStore:
     def close(self) -> None:
         """Nothing stays open between operations."""
 
-    def _added(self, record: WeightsRecord, after: Literal["=", ">="]) -> bool:
-        """Whether the version before is the newest, or no older; one statement, one transaction."""
-        values = (record.scenario, record.version, record.model_dump_json())
+    def _added(self, records: Sequence[WeightsRecord], after: Literal["=", ">="]) -> int:
+        """How many: each of which the version before is the newest, or no older; all at once."""
+        values = (
+            (each.scenario, each.version, each.model_dump_json(), each.version - 1, each.scenario)
+            for each in records
+        )
         with self._open() as db:
-            inserted = db.execute(
+            db.execute("BEGIN IMMEDIATE")
+            inserted = db.executemany(
                 f"INSERT INTO history SELECT ?, ?, ? WHERE ? {after} "  # noqa: S608  an operator
                 "(SELECT coalesce(max(version), 0) FROM history WHERE scenario = ?)",
-                (*values, record.version - 1, record.scenario),
+                values,
             )
-            return inserted.rowcount > 0
+            db.execute("COMMIT")
+            return inserted.rowcount
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

@@ -92,9 +92,9 @@ class RedisStore:
             if newest != record:
                 raise VersionConflictError(record.version - 1, newest)
 
-    def restore(self, record: WeightsRecord) -> bool:
-        """Add a record to what is older; where nothing is, see that the newest is current."""
-        return self._ran(self._restore, record)
+    def restore(self, *records: WeightsRecord) -> int:
+        """Add records to what is older; where nothing is, see that the newest is current."""
+        return sum(self._ran(self._restore, record) for record in records)
 
     def history(self, scenario: str, limit: int, before: int | None = None) -> list[WeightsRecord]:
         """Records of a scenario below version `before`, newest first."""

@@ -65,8 +65,8 @@ class WeightsStore(Protocol):
     def append(self, record: WeightsRecord) -> None:
         """Add `record` if its version is the next one. Raises VersionConflictError."""
 
-    def restore(self, record: WeightsRecord) -> bool:
-        """Add `record` if all that the store has of its scenario is older; whether it did."""
+    def restore(self, *records: WeightsRecord) -> int:
+        """Add each record if all that the store has of its scenario is older; how many it added."""
 
     def history(self, scenario: str, limit: int, before: int | None = None) -> list[WeightsRecord]:
         """At most `limit` records of a scenario below version `before`, newest first."""

@@ -110,7 +110,9 @@ def wait_for_workers(service, count):
 
 
 def answered(service):
-    counts = re.findall(r"^csmf_requests_total\{.*\} (\S+)$", service.metrics(), re.MULTILINE)
+    counts = re.findall(
+        r'^csmf_requests_total\{route="/retrieve".*\} (\S+)$', service.metrics(), re.MULTILINE
+    )
     return sum(map(float, counts))
 
 

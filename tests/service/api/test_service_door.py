@@ -18,6 +18,7 @@ from support.waiting import within
 from service.api.door import ADMISSION, DRAIN, GatedProtocol
 from service.api.gate import Gate, whole_request
 from service.load.admission import Admission
+from service.load.compute import Compute
 from service.load.drain import Drain
 
 HEAD = b"POST /retrieve HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n"
@@ -29,8 +30,9 @@ BODY = {"user": {}, "k": 3}
 class Held:
     """A server of one route that answers when told to, with places for two requests."""
 
-    def __init__(self):
-        self.admission, self.drain, self.hold = Admission(2), Drain(), threading.Event()
+    def __init__(self, places=2):
+        self.admission, self.drain, self.hold = Admission(places), Drain(), threading.Event()
+        self.work = self._held
         routes = [Route("/retrieve", self._answer, methods=["POST"])]
         app = Starlette(routes=routes, lifespan=self._lifespan)
         app.add_middleware(Gate, admission=self.admission, default_ms=0)
@@ -45,8 +47,11 @@ class Held:
 
     async def _answer(self, request):
         await request.body()
-        await asyncio.to_thread(self.hold.wait, 10)
+        await self.work()
         return PlainTextResponse("done")
+
+    async def _held(self):
+        await asyncio.to_thread(self.hold.wait, 10)
 
     def start(self):
         self._thread.start()
@@ -229,3 +234,29 @@ def test_more_half_sent_requests_than_a_worker_has_places_for_keep_nobody_out(se
 )
 def test_only_one_whole_and_plain_request_is_recognised(data, route):
     assert whole_request(data) == route
+
+
+def test_what_nobody_waits_for_any_more_is_not_computed():
+    held, computed = Held(places=9), []
+    held.start()
+
+    def job(_):
+        computed.append(len(computed))
+        time.sleep(0.5)  # on the loop: what comes meanwhile is seen after it
+
+    compute = Compute(9, held.admission)
+    with held.connect() as first, held.connect() as second, held.connect() as third:
+        held.hold.set()
+        for known in (first, second, third):
+            known.sendall(WHOLE)
+            assert status(answer(known)) == 200
+        held.work = lambda: compute.briefly(job)
+        first.sendall(WHOLE)
+        assert within(10, lambda: computed)
+        second.sendall(WHOLE)
+        third.sendall(WHOLE)
+        third.close()
+        assert [status(answer(each)) for each in (first, second)] == [200, 200]
+        assert within(10, lambda: held.admission.in_flight == 0)
+    held.stop()
+    assert (computed, held.admission.counts) == ([0, 1], {"gone": 1})

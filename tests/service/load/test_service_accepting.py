@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,16 @@ def held(service):
     inodes = {each[9] for each in lines if each[1].endswith(port) and each[3] == ESTABLISHED}
     counts = {}
     for pid in workers_of(service):
-        links = [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
+        links = map(read_link, Path(f"/proc/{pid}/fd").iterdir())
         counts[pid] = sum(found[0] in inodes for each in links if (found := inodes_of(each)))
     return counts
+
+
+def read_link(file):
+    """Where it leads; nowhere if it was closed meanwhile."""
+    with suppress(FileNotFoundError):
+        return str(file.readlink())
+    return ""
 
 
 def inodes_of(link):

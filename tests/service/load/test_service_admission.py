@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from service.load.admission import WINDOW, Admission
+from service.load.admission import TURN, WINDOW, Admission
 
 REFUSING = 0.02  # what a refusal takes of a worker, in answers
 LONGEST = 128
@@ -189,6 +189,15 @@ def test_a_request_that_waited_too_long_is_dropped_before_it_is_computed(clock):
     assert admission.drops(turn)
 
 
+def test_what_nobody_waits_for_any_more_is_dropped(clock):
+    admission = answering(clock, 0.01)
+    turn = admission.enter(gone=lambda: True)
+    assert admission.drops(turn)
+    admission.leave(turn)
+    assert admission.counts == {"gone": 1}
+    assert admission.service_s == pytest.approx(0.01)
+
+
 def test_a_worker_with_nothing_else_to_do_answers_whatever_the_deadline(clock):
     admission = answering(clock, 0.01)
     assert admission.refusal(0.001) is None
@@ -204,6 +213,18 @@ def test_a_request_that_waits_for_another_service_keeps_no_place(clock):
         admission.enter()
         assert admission.refusal() == "full"
     assert admission.here == 2
+
+
+def test_waiting_for_another_service_is_no_part_of_what_an_answer_takes(clock):
+    admission = answering(clock, 0.001)
+    turn = admission.enter()
+    token = TURN.set(turn)
+    with admission.elsewhere():
+        clock.now += 0.5
+    TURN.reset(token)
+    clock.now += 0.001
+    admission.leave(turn)
+    assert admission.service_s == pytest.approx(0.001)
 
 
 def test_what_the_loop_has_and_the_gate_has_not_seen_takes_a_place():

@@ -11,6 +11,7 @@ from support.waiting import within
 from service.weights.board import WeightsBoard
 from service.weights.changes import Change, schedule, set_weights
 from service.weights.embedded import EmbeddedStore
+from service.weights.last_known import LastKnown
 from service.weights.redis_store import RedisStore
 from service.weights.variants import split
 
@@ -23,7 +24,8 @@ def start_board(tmp_path):
     boards = []
 
     def start(store, poll_s=30.0, **options):
-        board = WeightsBoard(store, tmp_path / "known.json", poll_s=poll_s, **options)
+        known = LastKnown(tmp_path / "known.sqlite3")
+        board = WeightsBoard(store, known, poll_s=poll_s, **options)
         boards.append(board)
         board.start()
         return board
@@ -101,13 +103,27 @@ def test_an_empty_redis_takes_over_what_the_local_file_had(tmp_path, empty_redis
     assert redis_store.current() == {"feed": record}
 
 
-def test_a_broken_fallback_file_is_logged_and_does_not_stop_the_start(
-    tmp_path, start_board, caplog
-):
-    (tmp_path / "known.json").write_text('[{"scenario": ')
+def test_a_broken_file_of_last_known_weights_is_logged_and_put_aside(tmp_path, start_board, caplog):
+    (tmp_path / "known.sqlite3").write_text("no database, but long enough to be looked into" * 9)
     board = start_board(RedisStore("redis://127.0.0.1:1/0"))
     assert dict(board.records) == {}
-    assert "cannot be read" in caplog.text
+    assert "last known weights cannot be read" in caplog.text
+    assert (tmp_path / "unreadable-known.sqlite3").exists()
+    store = EmbeddedStore(tmp_path / "weights.sqlite3")
+    record = set_weights(store, CHANGE, WEIGHTS)
+    start_board(store).stop()
+    assert LastKnown(tmp_path / "known.sqlite3").records() == {"feed": record}
+
+
+def test_where_no_last_known_weights_can_be_kept_the_store_serves_all_the_same(
+    tmp_path, start_board, caplog
+):
+    (tmp_path / "known.sqlite3").mkdir()
+    store = EmbeddedStore(tmp_path / "weights.sqlite3")
+    board = start_board(store)
+    set_weights(store, CHANGE, WEIGHTS)
+    assert version_within(board, 1, 1)
+    assert "last known weights cannot be read" in caplog.text
 
 
 def test_a_redis_that_came_back_empty_is_given_back_its_weights(own_redis, start_board, caplog):
@@ -115,10 +131,12 @@ def test_a_redis_that_came_back_empty_is_given_back_its_weights(own_redis, start
     for _ in range(3):
         record = set_weights(store, CHANGE, WEIGHTS)
     board = start_board(store, poll_s=0.1, on_put_back=lambda: put_back.append(1))
+    history = store.history("feed", 9)
     own_redis.client().flushall()
-    assert within(5, store.current)
-    assert store.current() == {"feed": record} == dict(board.records)
-    assert "lost feed; version 3 was put back" in caplog.text
+    assert within(5, lambda: store.current() == {"feed": record})
+    assert dict(board.records) == {"feed": record}
+    assert store.history("feed", 9) == history
+    assert "lost feed; 3 versions to 3 were put back" in caplog.text
     assert set_weights(store, CHANGE, WEIGHTS).version == 4
     assert put_back == [1]
 
@@ -135,6 +153,40 @@ def test_a_change_that_a_lagging_replica_never_had_is_not_taken_back(own_redis, 
     assert within(5, lambda: store.current()["feed"].version == 2)
     assert board.records["feed"].weights["click"] == 5.0
     assert [record.version for record in store.history("feed", 9)] == [2, 1]
+
+
+def test_a_machine_that_knew_nothing_can_give_back_what_was_before_its_time(own_redis, start_board):
+    store = RedisStore(own_redis.url)
+    for _ in range(4):
+        set_weights(store, CHANGE, WEIGHTS)
+    history = store.history("feed", 9)
+    start_board(store, poll_s=0.1)
+    own_redis.client().flushall()
+    assert within(5, lambda: store.history("feed", 9) == history)
+
+
+def test_machines_that_give_back_at_once_leave_no_gap(own_redis, start_board, tmp_path):
+    store = RedisStore(own_redis.url)
+    for _ in range(50):
+        set_weights(store, CHANGE, WEIGHTS)
+    history = store.history("feed", 99)
+    boards = [start_board(store, poll_s=0.05) for _ in range(4)]
+    own_redis.client().flushall()
+    assert within(5, lambda: store.history("feed", 99) == history)
+    assert all(board.records["feed"] == history[0] for board in boards)
+
+
+def test_of_a_history_that_cannot_be_read_the_newest_record_is_known(
+    empty_redis, start_board, tmp_path, caplog
+):
+    store = RedisStore(empty_redis.url)
+    empty_redis.client().xadd("{csmf:weights}:history:feed", {"record": "spoilt"}, "1-0")
+    record = set_weights(EmbeddedStore(tmp_path / "other.sqlite3"), CHANGE, WEIGHTS)
+    second = record.model_copy(update={"version": 2})
+    empty_redis.client().hset("{csmf:weights}:current", "feed", second.model_dump_json())
+    start_board(store).stop()
+    assert LastKnown(tmp_path / "known.sqlite3").records() == {"feed": second}
+    assert "of weights of feed only the newest is copied" in caplog.text
 
 
 def test_of_two_records_with_one_version_the_stores_is_right(empty_redis, start_board):
