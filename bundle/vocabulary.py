@@ -66,14 +66,21 @@ class Packed(Sequence[str]):
 
     def rows(self, keys: Sequence[str]) -> NDArray[np.int64]:
         """The row of each key, counted from 1; 0 where it is unknown."""
-        width = self._sorted_V.dtype.itemsize
-        encoded = [key.encode("utf-8", "surrogatepass") for key in keys]
-        fitting = [key if len(key) <= width and b"\0" not in key else b"" for key in encoded]
-        keys_K = np.array(fitting, self._sorted_V.dtype)
+        keys_K = np.array(_fitting(keys, self._sorted_V.dtype.itemsize), self._sorted_V.dtype)
         places_K = np.minimum(np.searchsorted(self._sorted_V, keys_K), len(self) - 1)
         known_K = self._sorted_V[places_K] == keys_K
         rows_K = places_K if self._order_V is None else self._order_V[places_K]
         return np.where(known_K, rows_K + 1, 0).astype(np.int64)
+
+
+def _fitting(keys: Sequence[str], width: int) -> Sequence[str | bytes]:
+    """What bytes of one width can be made of; nothing of keys that they cannot hold."""
+    together = "".join(keys)
+    plain = together.isascii() and "\0" not in together
+    if plain and max(map(len, keys), default=0) <= width:
+        return keys  # nearly always, and then numpy makes the bytes
+    encoded = [key.encode("utf-8", "surrogatepass") for key in keys]
+    return [key if len(key) <= width and b"\0" not in key else b"" for key in encoded]
 
 
 class _Listed:

@@ -18,6 +18,8 @@ import pyarrow.compute as pc
 from bundle.columns import Coded, Column
 from bundle.features import Categorical, Feature, Numeric, Vector
 
+SAMPLE = 512  # rows that tell whether a column repeats itself
+
 
 def feature_columns(batch: pa.RecordBatch, features: Sequence[Feature]) -> dict[str, Column]:
     """The column of each feature."""
@@ -38,10 +40,11 @@ def as_column(feature: Feature, array: pa.Array) -> Column:
 
 
 def _coded(array: pa.Array) -> Coded | None:
-    """Codes, where they save anything."""
-    encoded = array.dictionary_encode()
-    if 2 * len(encoded.dictionary) > len(array):
+    """Codes, where they save anything; whether they do, the first rows tell."""
+    first = array[:SAMPLE]
+    if 2 * len(first.unique()) > len(first):
         return None
+    encoded = array.dictionary_encode()
     places_B = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
     return Coded(encoded.dictionary.to_pylist(), places_B)
 

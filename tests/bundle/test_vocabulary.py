@@ -25,6 +25,7 @@ KEYS = [
     "0\0",
     "\ud800",
 ]
+PLAIN = ["item7", "", "item70000", "x" * 9, "0"]  # ASCII, no longer than any entry
 
 
 @pytest.mark.parametrize(
@@ -34,8 +35,8 @@ def test_packed_entries_are_found_as_listed_ones_are(entries):
     row_of = {entry: row for row, entry in enumerate(entries, start=1)}
     found = look_up(packed(entries))
     assert isinstance(found, Packed)
-    assert [row_of.get(key, 0) for key in KEYS] == found.rows(KEYS).tolist()
-    assert found.rows([]).tolist() == []
+    for keys in (KEYS, PLAIN, [*PLAIN, "x" * 61], []):
+        assert [row_of.get(key, 0) for key in keys] == found.rows(keys).tolist()
 
 
 def test_packed_entries_are_a_sequence_of_the_same_texts():
