@@ -36,9 +36,10 @@ PRESETS: MappingProxyType[str, Json] = MappingProxyType(
         "default": {
             "model": {"hidden": [512], "columns": 48},
             "teachers": 2,
-            "middle": {"epochs": 4, "taught": 1.0, "own": 0.0},
+            "margin": {"form": "none"},
+            "middle": {"epochs": 2, "mixed_negatives": 2048, "taught": 1.0, "own": 0.0},
             "last": {
-                "epochs": 16,
+                "epochs": 3,
                 "decay": "linear",
                 "mixed_negatives": 512,
                 "replay": 0.3,

@@ -77,7 +77,8 @@ def test_expected_counts_add_the_batch_and_the_mixed_draws():
 @pytest.mark.parametrize("stage", [0, 1, 2])
 def test_the_loss_of_a_stage_is_the_papers_sum_over_a_real_batch(model, config, data, stage):
     """Every positive against every candidate, written out."""
-    sizes = (6, 5, 5)
+    sizes, margin = (6, 5, 5), config.margin.model_copy(update={"form": "literal"})
+    config = config.model_copy(update={"margin": margin})
     while model.owners <= stage:
         prune(model, config.pruning, stages=3, sizes=sizes, seed=0)
     settings = config.stage(stage, 3)

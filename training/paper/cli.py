@@ -128,6 +128,11 @@ def _tuned(
     """The choice for this log; made now where its own trials choose and have not been made."""
     choices = read_choices(arguments.out)
     own = log.tuned_on == log.name
+    if study.trials > 1 and log.tuned_on and not own and log.tuned_on not in choices:
+        raise ConfigError(
+            f"--logs: {log.name} runs with what the trials of {log.tuned_on} choose, which are not "
+            f"in {arguments.out}: run {log.tuned_on} first"
+        )
     if study.trials > 1 and own and log.name not in choices:
         tuned = trial_variants(study.methods, study.trials)
         trials = [trial for _, each in tuned for trial in each]

@@ -25,7 +25,7 @@ from training.paper.fronts import Contestant, Fronts, contestants
 from training.paper.run import FRONT_K
 from training.paper.study import MIXES, Study
 from training.paper.table import Mean
-from training.paper.tables import OUR_FRONT, from_scratch
+from training.paper.tables import OUR_FRONT
 
 MARKS = "osD^vP*X<>dph8"
 
@@ -56,7 +56,7 @@ def _style(study: Study, contestant: Contestant) -> Mapping[str, Any]:
     by_name = {variant.name: variant for variant in study.everything}
     variant = by_name[contestant.parts[0][0]]
     number = [*dict.fromkeys(each.method for each in study.everything)].index(variant.method)
-    ours, apart = contestant == OUR_FRONT, from_scratch(variant)
+    ours, apart = contestant == OUR_FRONT, variant.from_scratch
     merged = contestant.parts[0][1] == MERGED
     return {
         "label": f"{MIXES[0].method} retrained" if variant in MIXES else contestant.name,

@@ -86,11 +86,17 @@ class Findings:
 
     def difference(self, ours: Replicates, theirs: Replicates) -> Difference | None:
         """Ours minus theirs on the seeds that both have; None if there are none."""
-        seeds = sorted(ours.keys() & theirs.keys())
-        if not seeds:
+        pair = shared(ours, theirs)
+        if not pair[0]:
             return None
-        ours_RS, theirs_RS = (np.stack([each[s] for s in seeds], axis=1) for each in (ours, theirs))
-        return self.draws(len(seeds)).difference(ours_RS, theirs_RS)
+        ours_RS, theirs_RS = (np.stack([*each.values()], axis=1) for each in pair)
+        return self.draws(len(pair[0])).difference(ours_RS, theirs_RS)
+
+
+def shared(ours: Replicates, theirs: Replicates) -> tuple[Replicates, Replicates]:
+    """Both on the seeds that both have, in one order."""
+    seeds = sorted(ours.keys() & theirs.keys())
+    return {seed: ours[seed] for seed in seeds}, {seed: theirs[seed] for seed in seeds}
 
 
 def sample_mean(replicates: Replicates) -> Mean | None:

@@ -2,7 +2,7 @@
 
 Decisions
 - The best rival is the best on test, as in the paper's table: that flatters rivals, by what the
-  best of several gains from luck.
+  best of several gains from luck. Both are then shown over the seeds that both have.
 - Rivals from the exposure model and from scratch are asked apart: what is only ahead of the latter
   shows what exposures are worth, not what the cascade is worth.
 """
@@ -13,14 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from training.evaluation.intervals import Difference
-from training.paper.findings import Findings, sample_mean
+from training.paper.findings import Findings, sample_mean, shared
+from training.paper.fronts import Fronts, front_of
 from training.paper.run import OWN_LISTS
-from training.paper.study import Study
-from training.paper.table import Cell, Mean, Row, Table
-from training.paper.tables import OURS, VIEWS, from_scratch
+from training.paper.study import PLAIN, Study
+from training.paper.table import Cell, Mean, Row, Table, shown
+from training.paper.tables import OURS, VIEWS, own
 
 PAPER = {"click": (0.3177, 0.0661), "conversion": (0.3694, 0.0751)}  # recall@50, gain
 RIVALS = ("youtubednn-sep", "youtubednn-mix", "moppr", "dmtl", "mvke", "dmmp")  # the paper's
+JOINT = "joint"
 STARTS = {False: "the exposure model", True: "scratch"}  # by whether it is from scratch
 
 
@@ -44,7 +46,7 @@ def gains(study: Study, found: Findings, view: str, *, scratch: bool) -> Mapping
     rivals = [
         variant.name
         for variant in study.main(found.log)
-        if variant.method in RIVALS and from_scratch(variant) == scratch
+        if variant.method in RIVALS and variant.from_scratch == scratch
     ]
     made = {stage: _gain(found, rivals, VIEWS[view](stage), stage) for stage in found.stages[-2:]}
     return {stage: each for stage, each in made.items() if each is not None}
@@ -67,16 +69,32 @@ def worth_of_exposures(study: Study, found: Findings) -> str:
     )
 
 
+def worth_of_the_cascade(fronts: Fronts) -> str:
+    """What training segments one after the other gains over training them together."""
+    found, leads = fronts.findings, dict[str, Difference | None]()
+    for stage in found.stages[-2:]:
+        pair = (found.recall(each, OWN_LISTS, own(stage), stage) for each in (PLAIN.name, JOINT))
+        leads[stage] = found.difference(*pair)
+    volumes = (fronts.volumes(front_of(each)) for each in (PLAIN.name, JOINT))
+    leads["hypervolume"] = found.difference(*volumes)
+    said = "; ".join(f"{name} {shown(lead)}" for name, lead in leads.items() if lead)
+    if not said:
+        return ""
+    return (
+        "Cascade or partition? What the plain cascade is ahead by of the same three segments "
+        f"trained together (`{JOINT}`), own lists: {said}."
+    )
+
+
 def _gain(found: Findings, rivals: list[str], ranked: str, stage: str) -> Gain | None:
     recalls = {name: found.recall(name, OWN_LISTS, ranked, stage) for name in rivals}
     means = {name: mean for name, each in recalls.items() if (mean := sample_mean(each))}
-    ours = found.recall(OURS, OWN_LISTS, ranked, stage)
-    our_mean = sample_mean(ours)
-    if not means or our_mean is None:
+    if not means:
         return None
     best = max(means, key=lambda name: means[name].value)
-    lead = found.difference(ours, recalls[best])
-    return None if lead is None else Gain(best, means[best], our_mean, lead)
+    ours, theirs = shared(found.recall(OURS, OWN_LISTS, ranked, stage), recalls[best])
+    lead, level, mine = found.difference(ours, theirs), sample_mean(theirs), sample_mean(ours)
+    return Gain(best, level, mine, lead) if lead and level and mine else None
 
 
 def gain_table(study: Study, found: Findings) -> Table:

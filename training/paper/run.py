@@ -2,7 +2,8 @@
 
 Decisions
 - What a run leaves is one file of arrays, `judged/<variant>-<seed>.npz`, with a JSON record in it.
-  A run whose file exists is not repeated; bundles are found again by their names.
+  A run whose file exists is not repeated; bundles are found again by their names. The file says by
+  which configuration it was trained: one of another is refused, not shown under this one's name.
 - Fronts are judged on both sides: per list on validation, where points are chosen; per list and
   query on test, where they are reported and drawn again for intervals. So are a method's own lists,
   as a front called `lists`.
@@ -12,11 +13,12 @@ Dimension letters: L lists, O objectives, Q queries.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ import numpy as np
 
 from bundle.files import write_atomically
 from bundle.store import Bundle
-from training.config import EvaluationConfig
+from training.config import EvaluationConfig, TrainConfig
+from training.errors import ConfigError
 from training.evaluation.metrics import Floats, Rows
 from training.evaluation.questions import Questions
 from training.logs.reader import read_log
@@ -59,6 +62,7 @@ class Found:
     costs: Json
     user_Q: Rows
     fronts: dict[str, FoundFront]
+    config: str = ""  # hash of what it was trained by; none in files from before it was kept
 
 
 def judged_file(work: Path, variant: Variant, seed: int) -> Path:
@@ -71,19 +75,37 @@ def run_variant(
     log: Path, work: Path, variant: Variant, seed: int, settings: Sequence[str]
 ) -> Path:
     """Train, judge and keep, unless that has been done; `settings` are the log's and the tuned."""
-    file = judged_file(work, variant, seed)
-    if file.exists():
+    file, config = judged_file(work, variant, seed), _config(variant, seed, settings)
+    if was_judged(work, variant, seed, settings):
         return file
-    config = load_config(
-        variant.preset,
-        None,
-        [*settings, *variant.settings, f"seed={seed}"],
-        method=variant.method,
-    )
     bundles = train_and_release(log, work / "releases", config)
-    save_found(file, judge(bundles, log, work / "releases"))
+    save_found(file, replace(judge(bundles, log, work / "releases"), config=_digest(config)))
     _forget_checkpoint(bundles, work / "releases")
     return file
+
+
+def was_judged(work: Path, variant: Variant, seed: int, settings: Sequence[str]) -> bool:
+    """Whether a run need not be made. Raises ConfigError if it was made by other settings."""
+    file = judged_file(work, variant, seed)
+    if not file.exists():
+        return False
+    with np.load(file, allow_pickle=False) as arrays:
+        made_by = json.loads(arrays["record"].tobytes()).get("config", "")
+    if made_by not in ("", _digest(_config(variant, seed, settings))):
+        raise ConfigError(
+            f"{file}: expected what the settings of this study found, got what others did: "
+            "delete it, or give another --work"
+        )
+    return True
+
+
+def _config(variant: Variant, seed: int, settings: Sequence[str]) -> TrainConfig:
+    said = [*settings, *variant.settings, f"seed={seed}"]
+    return load_config(variant.preset, None, said, method=variant.method)
+
+
+def _digest(config: TrainConfig) -> str:
+    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()
 
 
 def judge(bundles: Sequence[Bundle], log_directory: Path, out: Path) -> Found:
@@ -160,6 +182,7 @@ def save_found(file: Path, found: Found) -> None:
         "validation": found.validation,
         "objectives": found.objectives,
         "costs": found.costs,
+        "config": found.config,
         "fronts": {name: list(front.labels) for name, front in found.fronts.items()},
     }
     arrays = {

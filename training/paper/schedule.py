@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from training.paper.run import judged_file, run_variant
+from training.paper.run import run_variant, was_judged
 from training.paper.study import Variant
 
 logger = logging.getLogger("training")
@@ -39,8 +39,8 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether it has been judged."""
-        return judged_file(self.work, self.variant, self.seed).exists()
+        """Whether it has been judged. Raises ConfigError if by other settings."""
+        return was_judged(self.work, self.variant, self.seed, self.settings)
 
 
 def run_all(runs: Sequence[Run], jobs: int, title: str) -> None:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from training.presets import load_config
+
 TAUS = (0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95)  # of information pruned
 ETAS = (1.0, 1.4, 1.8, 2.2, 3.0)
 
@@ -24,6 +26,12 @@ class Variant:
     method: str = "csmf"
     preset: str = "plain"
     settings: tuple[str, ...] = ()
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether it never sees the exposure model."""
+        config = load_config(self.preset, None, self.settings, method=self.method)
+        return config.method.start == "scratch"
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ PLAIN_ABLATIONS = (
     Variant("plain cascade, w/o CPP (packnet)", "packnet"),
 )
 ABLATIONS = (
-    shipped("w/o AML", method="csmf-no-aml"),
+    shipped("with AML", "margin.form=literal"),
     shipped("w/o accuracy recovery", method="csmf-no-recovery"),
     shipped("w/o CPP (packnet)", method="packnet"),
     shipped("w/o fresh units", "pruning.fresh_units=0", "pruning.fresh_columns=0"),
@@ -134,13 +142,15 @@ def _epochs(middle: int, last: int) -> tuple[str, ...]:
     return (f"middle.epochs={middle}", f"last.epochs={last}")
 
 
-# What every method may be tuned by: as many trials each, chosen on validation.
+# What every method may be tuned by: as many trials each, chosen on validation. Who starts from
+# scratch has one more, with as many examples as the others see with their exposures.
 TRIALS: tuple[tuple[str, ...], ...] = (
     (),
     (*_rates("3e-4"), *_epochs(2, 3), "middle.mixed_negatives=2048", "margin.form=none"),
     (*_epochs(2, 3), "middle.mixed_negatives=2048", "margin.form=none"),
     (*_rates("5e-4"), *_epochs(4, 8), "middle.mixed_negatives=2048"),
 )
+LONG_TRIAL = (*_epochs(16, 32), "middle.mixed_negatives=2048")
 # The release's own evaluation is not used: the study judges all methods alike.
 JUDGED_BRIEFLY = ("evaluation.validation_share=0", "evaluation.max_requests=100")
 
@@ -150,9 +160,9 @@ class Study:
     """Logs × variants × seeds."""
 
     logs: tuple[StudyLog, ...]
-    seeds: int  # of the main methods
-    few: int  # of everything else
-    trials: int  # per method and log; 1 is the defaults
+    seeds: int  # of the methods of tables and fronts
+    few: int  # of ablations and sweeps
+    trials: int  # of a method on a log, at most; 1 is the defaults
     methods: tuple[Variant, ...] = MAIN
     retrained: tuple[Variant, ...] = MIXES
     larger: tuple[Variant, ...] = LARGER
@@ -174,9 +184,7 @@ class Study:
 
     def tables(self, log: StudyLog) -> list[tuple[Variant, int]]:
         """(variant, seed), seed by seed: a study cut short has all methods, with fewer seeds."""
-        rest = self.main(log)[len(self.methods) :]
-        runs = [(variant, seed) for seed in range(self.seeds) for variant in self.methods]
-        return runs + [(variant, seed) for seed in range(self.few) for variant in rest]
+        return [(variant, seed) for seed in range(self.seeds) for variant in self.main(log)]
 
     def settings(self, log: StudyLog) -> list[tuple[Variant, int]]:
         """(variant, seed) of ablations and sweeps."""
@@ -246,5 +254,5 @@ FULL = Study(
     ),
     seeds=5,
     few=3,
-    trials=len(TRIALS),
+    trials=len(TRIALS) + 1,
 )

@@ -23,7 +23,6 @@ from training.paper.fronts import Fronts, contestants, front_of
 from training.paper.run import OWN_LISTS, Found
 from training.paper.study import PLAIN, PLAIN_ABLATIONS, Study, Variant
 from training.paper.table import Cell, Mean, Row, Table
-from training.presets import load_config
 
 OURS = "csmf"
 METRICS = ("recall@50", "recall@100", "recall@500", "ndcg@50")
@@ -180,16 +179,10 @@ def by_start(variants: Iterable[Variant], row: Callable[[Variant], Row]) -> dict
     """Rows under the two headings."""
     groups: dict[str, list[Row]] = {"from the exposure model": [], "from scratch": []}
     for variant in variants:
-        groups["from scratch" if from_scratch(variant) else "from the exposure model"].append(
+        groups["from scratch" if variant.from_scratch else "from the exposure model"].append(
             row(variant)
         )
     return groups
-
-
-def from_scratch(variant: Variant) -> bool:
-    """Whether it never sees the exposure model."""
-    config = load_config(variant.preset, None, variant.settings, method=variant.method)
-    return config.method.start == "scratch"
 
 
 def _figure(

@@ -6,6 +6,8 @@ Decisions
   lists of its fronts, on validation. The test side is not looked at.
 - Trials change what all methods share (rates, epochs of the later stages, the margin), so nobody's
   own settings get more attention than another's. Variants of one method share its choice.
+- Methods from scratch see fewer examples of the later stages alone, and were best where they saw
+  most: they have a long trial more. Those that are not tuned themselves take the union's choice.
 - The choice is kept with all trials' scores: `tuned.json`.
 """
 
@@ -22,11 +24,12 @@ import numpy as np
 from bundle.files import write_atomically
 from training.paper.contender import MERGED
 from training.paper.run import OWN_LISTS, Found
-from training.paper.study import TRIALS, Variant
+from training.paper.study import LONG_TRIAL, TRIALS, Variant
 
 Json = dict[str, Any]
 FILE = "tuned.json"
 SEEDS = 2
+SCRATCH, UNION = "scratch", "youtubednn-mix"
 
 
 def trial_variants(variants: Iterable[Variant], trials: int) -> list[tuple[Variant, list[Variant]]]:
@@ -41,7 +44,7 @@ def trial_variants(variants: Iterable[Variant], trials: int) -> list[tuple[Varia
                 replace(
                     variant, name=f"{variant.name} trial {n}", settings=variant.settings + trial
                 )
-                for n, trial in enumerate(TRIALS[:trials])
+                for n, trial in enumerate(_trials(variant)[:trials])
             ],
         )
         for variant in first.values()
@@ -69,7 +72,7 @@ def choose(
         scores = [score(found_of(trial)) for trial in trials]
         best = int(np.argmax(scores))
         choice["|".join(_tuned_together(variant))] = {
-            "settings": list(TRIALS[best]),
+            "settings": list(_trials(variant)[best]),
             "scores": [round(each, 6) for each in scores],
         }
     return choice
@@ -77,8 +80,10 @@ def choose(
 
 def tuned_settings(choice: Json, variant: Variant) -> tuple[str, ...]:
     """What was chosen for the variant's method, if it was tuned."""
-    chosen = choice.get("|".join(_tuned_together(variant)), {"settings": ()})
-    return tuple(chosen["settings"])
+    method, preset, start = _tuned_together(variant)
+    names = [f"{each}|{preset}|{start}" for each in (method, UNION)]
+    known = [choice[name] for name in names[: 2 if start == SCRATCH else 1] if name in choice]
+    return tuple(known[0]["settings"]) if known else ()
 
 
 def read_choices(out: Path) -> Json:
@@ -92,8 +97,12 @@ def write_choices(out: Path, choices: Json) -> None:
     write_atomically(out / FILE, (json.dumps(choices, indent=1) + "\n").encode())
 
 
+def _trials(variant: Variant) -> tuple[tuple[str, ...], ...]:
+    return (*TRIALS, LONG_TRIAL) if variant.from_scratch else TRIALS
+
+
 def _tuned_together(variant: Variant) -> tuple[str, str, str]:
     """Method, preset and start; an ablation of CSMF is CSMF."""
-    start = "scratch" if "method.start=scratch" in variant.settings else "exposure"
+    start = SCRATCH if variant.from_scratch else "exposure"
     ablated = variant.method.startswith("csmf") or variant.method == "packnet"
     return "csmf" if ablated else variant.method, variant.preset, start

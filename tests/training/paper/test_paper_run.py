@@ -5,6 +5,7 @@ import pytest
 from support.tiny_training import TINY
 
 from training.config import EvaluationConfig
+from training.errors import ConfigError
 from training.paper import run
 from training.paper.contender import JOINED, MERGED, ONE_WEIGHT, WEIGHTS
 from training.paper.run import OWN_LISTS, judge, judged_file, load_found, run_variant
@@ -64,5 +65,10 @@ def test_the_ends_of_two_models_joined_are_the_models_alone(file):
 def test_a_run_that_was_judged_is_not_repeated(file):
     work, before = file.parents[1], file.stat().st_mtime_ns
     assert judged_file(work, APART, 0) == file
-    assert run_variant(work / "no log", work, APART, 0, ["no.such=setting"]) == file
+    assert run_variant(work / "no log", work, APART, 0, TINY) == file
     assert file.stat().st_mtime_ns == before
+
+
+def test_what_other_settings_found_is_refused(file):
+    with pytest.raises(ConfigError, match="got what others did: delete it"):
+        run_variant(file, file.parents[1], APART, 0, [*TINY, "last.epochs=9"])

@@ -13,7 +13,7 @@ from training.paper.tables import cold_slices, costs, every_metric, table_2, tab
 
 STAGES = ("exposure", "click", "conversion")
 LOG = QUICK.logs[0]
-LEVELS = {"csmf": 0.6, "full-ft": 0.6, "dmmp": 0.5, "youtubednn-sep": 0.4, "w/o AML": 0.5}
+LEVELS = {"csmf": 0.6, "full-ft": 0.6, "dmmp": 0.5, "youtubednn-sep": 0.4, "with AML": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_models_that_share_their_items_are_joined_at_no_cost_and_their_towers_co
 
 def test_an_ablation_is_held_against_csmf_in_recall_and_hypervolume(findings):
     table = rows(table_3(QUICK, Fronts(findings), "own"), "against CSMF")
-    click, click_lead, *_, volume, volume_lead = table["w/o AML"]
+    click, click_lead, *_, volume, volume_lead = table["with AML"]
     assert click.value == pytest.approx(0.5)
     assert click_lead.estimate == pytest.approx(0.1)
     assert volume.value == 0

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from support.judged import found
 
-from training.paper.study import MAIN, TRIALS, Variant
+from training.paper.study import FULL, LONG_TRIAL, MAIN, TRIALS, Variant
 from training.paper.tune import choose, read_choices, trial_variants, tuned_settings, write_choices
 
 STAGES = ("exposure", "click", "conversion")
@@ -24,9 +24,18 @@ def chosen(levels, variant=MIX):
 
 
 def test_every_method_and_start_has_as_many_trials():
-    tuned = trial_variants(MAIN, len(TRIALS))
-    assert {len(trials) for _, trials in tuned} == {len(TRIALS)}
+    tuned = trial_variants(MAIN, FULL.trials)
+    for variant, trials in tuned:
+        assert len(trials) == len(TRIALS) + variant.from_scratch
     assert len(tuned) == len(MAIN), "the mix is tuned from scratch and from the exposure model"
+
+
+def test_from_scratch_the_others_take_what_the_union_chose():
+    union = next(each for each in MAIN if each.name == "youtubednn-mix, from scratch")
+    choice = chosen([(0.5,), (0.4,), (0.4,), (0.4,), (0.6,)], union)
+    other = next(each for each in FULL.everything if each.name == "mvke, from scratch")
+    assert tuned_settings(choice, other) == LONG_TRIAL
+    assert tuned_settings(choice, MIX) == ()
 
 
 def test_the_best_mean_over_seeds_wins_not_the_luckiest_seed():

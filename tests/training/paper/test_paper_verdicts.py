@@ -65,5 +65,11 @@ def test_weights_and_the_best_union_are_chosen_on_validation():
 
 def test_the_third_goal_allows_two_per_cent():
     third = verdicts(QUICK, fronts({"csmf": 0.595, "full-ft": 0.6}))[2]
-    assert np.isclose(third.parts["click"].estimate, 0.595 - 0.98 * 0.6, atol=0.003)
-    assert "click -0.8%" in third.sentence
+    assert np.isclose(third.parts["click, full-ft"].estimate, 0.595 - 0.98 * 0.6, atol=0.003)
+    assert "click -0.8% over full-ft" in third.sentence
+
+
+def test_the_third_goal_is_held_against_the_best_way_to_fine_tune():
+    third = verdicts(QUICK, fronts({"csmf": 0.6, "full-ft": 0.5, "bitfit": 0.7}))[2]
+    assert third.outcome == FAILED
+    assert "over bitfit (not held)" in third.sentence

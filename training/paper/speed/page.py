@@ -134,7 +134,7 @@ def _phases(phases: Sequence[PhaseRate], ratios: dict[str, float]) -> list[str]:
     ]
     kinds = list(phases[0].shares)
     return [
-        "## The phases of the cascade",
+        "## The phases of the plain cascade",
         "",
         "| phase | steps | examples | seconds | a second | of all | " + " | ".join(kinds) + " |",
         "| --- |" + (5 + len(kinds)) * " ---: |",
