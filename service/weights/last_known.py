@@ -33,7 +33,6 @@ class LastKnown:
     """The copy at `path`; without a file where none can be made."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._store = _opened(path) or (_opened(path) if _put_aside(path) else None)
         self._copied: dict[str, int] = {}  # newest version by scenario
 
