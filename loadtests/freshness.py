@@ -78,5 +78,8 @@ class Probe:
 def seconds_until_visible(probes: list[Probe], version: int) -> list[float]:
     """For each probe, seconds from now to its first answer with `version`. Raises as a probe."""
     waits = [gevent.spawn(probe.seconds_until, version) for probe in probes]
-    gevent.joinall(waits, raise_error=True)
-    return [wait.value for wait in waits]
+    try:
+        gevent.joinall(waits)
+    finally:
+        gevent.killall(waits)  # a caller may close no connection that a probe still reads from
+    return [wait.get() for wait in waits]

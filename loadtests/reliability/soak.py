@@ -1,20 +1,15 @@
 """Serve for an hour at 70% load while everything changes: do memory, files and latency stay flat?
 
 Decisions
-- All that operators do goes on meanwhile: weights every minute, the catalogue every two, another
-  pair every five. The catalogue has two states that take turns: what is served beside the index
-  stays of one size, so that what grows all the same is the service.
+- All that operators do goes on meanwhile: weights every minute, the catalogue every two and a half,
+  another pair every five. The catalogue has two states that take turns: what is served beside the
+  index stays of one size, so that what grows all the same is the service.
 - Commands that build run at a low priority, as they would on a machine of their own: this is
   about the service, not about its neighbours. What workers do to load a pair is the service's.
-- Memory, summed over workers, is compared between the second quarter and the last: in the first one
-  every kind of buffer is asked for once. The slope is that of a line through these three quarters.
-- Open files are compared at their fewest in these two quarters, since connections come and go.
-- Latency is compared between the first quarter and the last, by the p99 of all their requests. How
-  far chance, and whatever else the machine does, moves this is told by drawing the minutes of both
-  quarters anew: nine in ten draws lie between the two bounds.
-- The rate is a share of what the service answers to clients that never pause, measured again
-  halfway between two pairs: a machine that is shared is not as fast now as it was ten minutes ago,
-  and 70% of what it could do then may be all that it can do now.
+- Everything comes in the middle of its interval, so that each quarter of the run sees as much of it
+  as any other, and what two quarters differ in is their age.
+- The rate is a share of the least of several capacities, each what the service answers to clients
+  that never pause: 70% of what a shared machine can do at its best may be all that it can do later.
 """
 
 from __future__ import annotations
@@ -23,58 +18,34 @@ import argparse
 import asyncio
 import csv
 import json
-import math
 import random
 import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Callable, Iterable
+from dataclasses import astuple, fields
 from itertools import count
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from loadtests.reliability.load import NO_ANSWER, Answer, Client, capacity, loaded
 from loadtests.reliability.pairs import Pair, csmf_index, find_pairs
 from loadtests.reliability.running import RunningService, ServiceError
+from loadtests.reliability.soak_figures import Look, Slice, growth, latency
 from loadtests.reliability.weights import Operator
 from loadtests.verdict import Threshold
 
-WEIGHTS_EVERY, CHANGES_EVERY, SWAP_EVERY = 1 / 60, 2 / 60, 5 / 60  # of the run: an hour's minutes
-MEASURED = 5 / 3600  # of the run, each time
+WEIGHTS_EVERY, CHANGES_EVERY, SWAP_EVERY = 1 / 60, 2.5 / 60, 5 / 60  # of the run: an hour's minutes
+CAPACITIES, MEASURED = 12, 5 / 3600  # so many before the run, each for this part of its time
 SLICES = 60  # of the run
 LOOKS = 360  # at memory and files
-DRAWS = 400
 SHOWN = 50, 99  # percentiles
 AT_ONCE = 16
 CHANGED = 30  # rows of a change
 FLAGS = ("--releases-poll-s", "0.5", "--max-in-flight", "1000", "--workers")
-
-
-@dataclass(frozen=True)
-class Look:
-    """At all workers together, in bytes, at a second of the run."""
-
-    second: float
-    resident: int
-    proportional: int
-    files: int
-
-
-@dataclass(frozen=True)
-class Slice:
-    """The answers to what was due in one part of the run."""
-
-    second: float  # its end
-    milliseconds: list[float]
-
-    def percentile(self, percent: int) -> float:
-        """Of the time of an answer."""
-        return float(np.percentile(self.milliseconds, percent))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -124,37 +95,32 @@ class Soak:
         self.service, self._pairs, self._log, self._long_s = service, pairs, log, long_s
         self.looks, self.slices, self.done = list[Look](), list[Slice](), list[tuple[float, str]]()
         self._answered, self._failed = 0, Counter[int]()
-        self._capacities, self._rates = list[float](), list[float]()
+        self._capacities = list[float]()
         self._failed_commands = 0
 
     async def run(self, options: argparse.Namespace) -> None:
         """Load, change, look."""
         queries = [json.dumps({"user": u, "k": options.k}).encode() for u in self._pairs[0].users()]
         client = Client(self.service.port, "/retrieve", queries)
+        for _ in range(CAPACITIES):
+            self._capacities.append(
+                await capacity(client, at_once=AT_ONCE, seconds=MEASURED * self._long_s)
+            )
+        self._rate = options.rate or options.share * min(self._capacities)
         self._began = time.monotonic()
         self.slices = [Slice(self._long_s * (n + 1) / SLICES, []) for n in range(SLICES)]
-        async with asyncio.TaskGroup() as doing:
-            doing.create_task(self._load(client, options))
+        async with loaded(client, self._rate, self._add), asyncio.TaskGroup() as doing:
             doing.create_task(self._every(WEIGHTS_EVERY, "weights", self._set_weights))
             doing.create_task(self._every(CHANGES_EVERY, "catalogue", self._change_catalogue))
             doing.create_task(self._every(SWAP_EVERY, "pair", self._swap))
             doing.create_task(self._every(1 / LOOKS, "", self._look))
+            await asyncio.sleep(self._long_s)
         client.close()
-
-    async def _load(self, client: Client, options: argparse.Namespace) -> None:
-        """Ask until the end of the run, as often as befits what the service can do now."""
-        ends = [SWAP_EVERY * (n + 0.5) for n in range(math.ceil(1 / SWAP_EVERY))]
-        for end in (*(end for end in ends if end < 1), 1.0):
-            most = await capacity(client, at_once=AT_ONCE, seconds=MEASURED * self._long_s)
-            self._capacities.append(most)
-            self._rates.append(options.rate or options.share * most)
-            async with loaded(client, self._rates[-1], self._add):
-                await asyncio.sleep(self._began + end * self._long_s - time.monotonic())
 
     async def _every(self, part: float, name: str, do: Callable[[int], None]) -> None:
         """Do something again and again, in a thread, until the end of the run."""
         for number in count(1):
-            at = number * part * self._long_s
+            at = (number - 0.5) * part * self._long_s
             if at >= self._long_s:
                 return
             await asyncio.sleep(self._began + at - time.monotonic())
@@ -205,10 +171,10 @@ class Soak:
         """All of it in numbers."""
         return {
             "minutes": self._long_s / 60,
-            "capacity_per_s": round(statistics.median(self._capacities), 1),
             "capacity_per_s_at_least": round(min(self._capacities), 1),
+            "capacity_per_s": round(statistics.median(self._capacities), 1),
             "capacity_per_s_at_most": round(max(self._capacities), 1),
-            "offered_per_s": round(statistics.median(self._rates), 1),
+            "offered_per_s": round(self._rate, 1),
             "requests": self._answered,
             "failed_requests": self._failed.total(),
             "of_these_overloaded": self._failed[503],
@@ -219,51 +185,6 @@ class Soak:
             **latency(self.slices, random.Random(1)),
             **growth(self.looks),
         }  # fmt: skip
-
-
-def growth(looks: Sequence[Look]) -> dict[str, float]:
-    """Of memory and files, after the first quarter."""
-    quarter = len(looks) // 4
-    second, last, settled = looks[quarter : 2 * quarter], looks[-quarter:], looks[quarter:]
-    hours = [look.second / 3600 for look in settled]
-    found: dict[str, float] = {}
-    for name in ("resident", "proportional"):
-        before, after = (statistics.median(getattr(look, name) for look in part)
-                         for part in (second, last))  # fmt: skip
-        sizes = [getattr(look, name) / 2**20 for look in settled]
-        found |= {
-            f"{name}_mb": round(after / 2**20, 1),
-            f"{name}_growth": round(after / before - 1, 4),
-            f"{name}_mb_per_hour": round(statistics.linear_regression(hours, sizes).slope, 2),
-        }
-    before, after = (min(look.files for look in part) for part in (second, last))
-    return found | {"files": after, "files_growth": after - before}
-
-
-def latency(slices: Sequence[Slice], chance: random.Random) -> dict[str, float]:
-    """The p99 of the first and the last quarter, and what chance makes of their difference."""
-    quarter = len(slices) // 4
-    first, last = slices[:quarter], slices[-quarter:]
-    drifts = sorted(
-        _p99(chance.choices(last, k=quarter)) / _p99(chance.choices(first, k=quarter)) - 1
-        for _ in range(DRAWS)
-    )
-    return {
-        "p50_ms": round(_merged(slices).percentile(50), 2),
-        "p99_ms_first_quarter": round(_p99(first), 2),
-        "p99_ms_last_quarter": round(_p99(last), 2),
-        "p99_drift": round(_p99(last) / _p99(first) - 1, 4),
-        "p99_drift_at_least": round(drifts[DRAWS // 20], 4),
-        "p99_drift_at_most": round(drifts[-DRAWS // 20], 4),
-    }
-
-
-def _merged(slices: Sequence[Slice]) -> Slice:
-    return Slice(slices[-1].second, [ms for each in slices for ms in each.milliseconds])
-
-
-def _p99(slices: Sequence[Slice]) -> float:
-    return _merged(slices).percentile(99)
 
 
 def _keep(soak: Soak, out: Path) -> None:

@@ -2,9 +2,10 @@
 
 The real service has no switch for being late or wrong; a load test must be shown to notice both.
 FAULTS: "late" new weights are served after a second, "wrong" an item comes twice, "failing" every
-tenth answer is a 503.
+tenth answer is a 503, at once, while the others take a moment.
 """
 
+import asyncio
 import itertools
 import os
 import time
@@ -44,8 +45,10 @@ async def set_weights(name: str, change: dict):
 
 @app.post("/retrieve")
 async def retrieve(query: dict):
-    if "failing" in FAULTS and next(requests) % 10 == 0:
-        return JSONResponse({"error": "out of order"}, status_code=503)
+    if "failing" in FAULTS:
+        if next(requests) % 10 == 0:
+            return JSONResponse({"error": "out of order"}, status_code=503)
+        await asyncio.sleep(0.05)
     excluded = set(query.get("exclude", ()))
     ids = [f"i{n}" for n in range(query["k"] + len(excluded)) if f"i{n}" not in excluded]
     ids = ids[: query["k"]]

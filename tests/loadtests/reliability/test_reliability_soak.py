@@ -8,13 +8,13 @@ import pytest
 
 from loadtests.reliability import soak
 from loadtests.reliability.__main__ import main
-from loadtests.reliability.soak import Look, Slice
+from loadtests.reliability.soak_figures import Look, Slice, growth, latency
 from loadtests.reliability.soak_plot import plot_soak
 
 
 @pytest.mark.slow
 def test_a_short_soak_changes_everything_and_loses_no_request(tmp_path, monkeypatch):
-    for name, part in {"WEIGHTS_EVERY": 0.25, "CHANGES_EVERY": 0.35, "SWAP_EVERY": 0.6}.items():
+    for name, part in {"WEIGHTS_EVERY": 0.3, "CHANGES_EVERY": 0.4, "SWAP_EVERY": 0.8}.items():
         monkeypatch.setattr(soak, name, part)
     flags = ["--minutes", "0.1", "--items", "300", "--rate", "10", "--workers", "1"]
     main(["soak", *flags, "--work", str(tmp_path), "--out", str(tmp_path / "out")])
@@ -37,13 +37,13 @@ def looks(leak_mb_per_hour=0.0, leaked_files=0):
 
 
 def test_memory_and_files_that_stay_flat_do_not_grow():
-    figures = soak.growth(looks())
+    figures = growth(looks())
     assert figures["resident_growth"] == figures["resident_mb_per_hour"] == 0
     assert (figures["files"], figures["files_growth"]) == (50, 0)
 
 
 def test_a_leak_of_memory_or_of_files_is_growth():
-    figures = soak.growth(looks(leak_mb_per_hour=40, leaked_files=20))
+    figures = growth(looks(leak_mb_per_hour=40, leaked_files=20))
     assert figures["resident_mb_per_hour"] == pytest.approx(40, rel=0.01)
     assert figures["proportional_mb_per_hour"] == pytest.approx(20, rel=0.01)
     assert figures["resident_growth"] > 0.05
@@ -61,7 +61,7 @@ def slices(factor):
 
 @pytest.mark.parametrize("factor", [1.0, 1.5])
 def test_the_drift_of_latency_is_found_within_its_bounds(factor):
-    figures = soak.latency(slices(factor), random.Random(2))
+    figures = latency(slices(factor), random.Random(2))
     assert figures["p99_drift_at_least"] < factor - 1 < figures["p99_drift_at_most"]
     assert figures["p99_drift"] == pytest.approx(factor - 1, abs=0.1)
 
