@@ -31,6 +31,7 @@ from training.paper.tune import (
     read_choices,
     trial_variants,
     tuned_settings,
+    without_choice,
     write_choices,
 )
 
@@ -125,20 +126,21 @@ def _run_part(
 def _tuned(
     study: Study, log: StudyLog, work: Path, arguments: argparse.Namespace
 ) -> dict[str, object]:
-    """The choice for this log; made now where its own trials choose and have not been made."""
+    """The choice for this log; made now, of methods that have none, where its own trials choose."""
     choices = read_choices(arguments.out)
-    own = log.tuned_on == log.name
+    own = study.trials > 1 and log.tuned_on == log.name
     if study.trials > 1 and log.tuned_on and not own and log.tuned_on not in choices:
         raise ConfigError(
             f"--logs: {log.name} runs with what the trials of {log.tuned_on} choose, which are not "
             f"in {arguments.out}: run {log.tuned_on} first"
         )
-    if study.trials > 1 and own and log.name not in choices:
-        tuned = trial_variants(study.methods, study.trials)
+    made = choices.get(log.name, {})
+    tuned = without_choice(made, trial_variants(study.methods, study.trials)) if own else []
+    if tuned:
         trials = [trial for _, each in tuned for trial in each]
         runs = [_run(work, log, trial, seed, ()) for trial in trials for seed in range(SEEDS)]
         run_all(runs, arguments.jobs, f"{log.title}, tuning")
-        choices[log.name] = choose(tuned, partial(_trials_found, work))
+        choices[log.name] = made | choose(tuned, partial(_trials_found, work))
         write_choices(arguments.out, choices)
     return dict(choices.get(log.tuned_on or "", {}))
 

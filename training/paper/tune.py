@@ -27,12 +27,13 @@ from training.paper.run import OWN_LISTS, Found
 from training.paper.study import LONG_TRIAL, TRIALS, Variant
 
 Json = dict[str, Any]
+Tuned = tuple[Variant, list[Variant]]  # the first of its method and start, and its trials
 FILE = "tuned.json"
 SEEDS = 2
 SCRATCH, UNION = "scratch", "youtubednn-mix"
 
 
-def trial_variants(variants: Iterable[Variant], trials: int) -> list[tuple[Variant, list[Variant]]]:
+def trial_variants(variants: Iterable[Variant], trials: int) -> list[Tuned]:
     """Per method and start to tune: its first variant, and its trials."""
     first: dict[tuple[str, str, str], Variant] = {}
     for variant in variants:
@@ -63,15 +64,18 @@ def score(found: Sequence[Found]) -> float:
     return best
 
 
-def choose(
-    tuned: list[tuple[Variant, list[Variant]]], found_of: Callable[[Variant], Sequence[Found]]
-) -> Json:
+def without_choice(choice: Json, tuned: Iterable[Tuned]) -> list[Tuned]:
+    """Those whose choice is not made yet."""
+    return [each for each in tuned if _name(each[0]) not in choice]
+
+
+def choose(tuned: list[Tuned], found_of: Callable[[Variant], Sequence[Found]]) -> Json:
     """The best trial of each, with the scores of all."""
     choice: Json = {}
     for variant, trials in tuned:
         scores = [score(found_of(trial)) for trial in trials]
         best = int(np.argmax(scores))
-        choice["|".join(_tuned_together(variant))] = {
+        choice[_name(variant)] = {
             "settings": list(_trials(variant)[best]),
             "scores": [round(each, 6) for each in scores],
         }
@@ -99,6 +103,10 @@ def write_choices(out: Path, choices: Json) -> None:
 
 def _trials(variant: Variant) -> tuple[tuple[str, ...], ...]:
     return (*TRIALS, LONG_TRIAL) if variant.from_scratch else TRIALS
+
+
+def _name(variant: Variant) -> str:
+    return "|".join(_tuned_together(variant))
 
 
 def _tuned_together(variant: Variant) -> tuple[str, str, str]:

@@ -6,7 +6,14 @@ import pytest
 from support.judged import found
 
 from training.paper.study import FULL, LONG_TRIAL, MAIN, TRIALS, Variant
-from training.paper.tune import choose, read_choices, trial_variants, tuned_settings, write_choices
+from training.paper.tune import (
+    choose,
+    read_choices,
+    trial_variants,
+    tuned_settings,
+    without_choice,
+    write_choices,
+)
 
 STAGES = ("exposure", "click", "conversion")
 MIX = next(variant for variant in MAIN if variant.name == "youtubednn-mix")
@@ -67,3 +74,12 @@ def test_choices_are_read_again(tmp_path):
     choices = {"dense": chosen([(0.5,), (0.6,)])}
     write_choices(tmp_path, choices)
     assert read_choices(tmp_path) == choices
+
+
+def test_a_method_that_has_a_choice_is_not_tuned_again():
+    tuned = trial_variants(MAIN, FULL.trials)
+    known = {name: {} for name in ("youtubednn-mix|plain|exposure", "csmf|default|exposure")}
+    left = [variant.name for variant, _ in without_choice(known, tuned)]
+    assert {"youtubednn-mix", "csmf"}.isdisjoint(left)
+    assert {"youtubednn-mix, from scratch", "plain cascade"} <= set(left)
+    assert without_choice({}, tuned) == tuned
