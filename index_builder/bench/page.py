@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from index_builder.bench.goals import LENGTHS, TARGETS, best, goals
+from index_builder.bench.goals import LENGTHS, TARGETS, Goal, best, goals, goals_of_layouts
 
 Document = Mapping[str, Any]
 INTRO = """# The search beside its rivals
@@ -46,14 +46,20 @@ def page(folder: Path) -> str:
 def _run(document: Document, path: Path, folder: Path) -> Iterator[str]:
     yield f"## {document['setting']['items']:,} items\n"
     yield from _origin(document, path, folder)
-    yield "| goal | bound | reached | |\n|---|---|---|---|"
-    for goal in goals(document):
-        verdict = "met" if goal.met else "**missed**"
-        yield f"| {goal.name} | {goal.bound} | {_short(goal.value)} | {verdict} |"
+    yield "| goal | vectors | bound | reached | |\n|---|---|---|---|---|"
+    for vectors in document["sets"]:
+        yield from (_goal(goal, vectors["name"]) for goal in goals(vectors))
+    if "layouts" in document:
+        yield from (_goal(goal, "trained") for goal in goals_of_layouts(document["layouts"]))
     for vectors in document["sets"]:
         yield from _set(vectors, path, folder)
     if "layouts" in document:
         yield from _layouts(document["layouts"])
+
+
+def _goal(goal: Goal, vectors: str) -> str:
+    verdict = "met" if goal.met else "**missed**"
+    return f"| {goal.name} | {vectors} | {goal.bound} | {_short(goal.value)} | {verdict} |"
 
 
 def _origin(document: Document, path: Path, folder: Path) -> Iterator[str]:
@@ -61,7 +67,8 @@ def _origin(document: Document, path: Path, folder: Path) -> Iterator[str]:
     yield (
         f"`{document['command']}`, commit {document['commit']}, {document['date']}; "
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
-        f"{machine['system']}, {' '.join(machine['flags'])}; load {machine['load']} when it began. "
+        f"{machine['system']}, {' '.join(machine['flags'])}; load {machine['load']} when it began; "
+        f"{sum(document['seconds'].values()) / 60:.0f} minutes. "
         f"All figures: [{path.name}]({folder.name}/{path.name}).\n"
     )
     if machine["load"] > 0.5:

@@ -164,20 +164,24 @@ def _recall(
 
 
 def _lost(ours: Entrant, questions: Questions, timed: Sequence[Timed]) -> list[Document]:
-    """What other codes lose of the first ones' recall: the same cells, visited as often."""
+    """What other codes lose of the first ones' recall, in the worst direction: the same visits."""
     first, *others = (each.name for each in ours.variants)
     rows: list[Document] = []
     for each in timed:
         if each.entrant is ours and each.variant == first and each.point.target in TARGETS:
+            firsts_G = _recalls(ours, first, each, questions)
             for variant in others:
-                recalls = [
-                    _recall(ours, variant, each.k, questions, each.point.effort, direction)
-                    for direction in range(len(questions.directions_GS))
-                ]
-                lost = each.point.mean - sum(recalls) / len(recalls)
+                lost = float((firsts_G - _recalls(ours, variant, each, questions)).max())
                 row = {"variant": variant, "k": each.k, "target": each.point.target, "lost": lost}
                 rows.append(row)
     return rows
+
+
+def _recalls(ours: Entrant, variant: str, at: Timed, questions: Questions) -> NDArray[np.float64]:
+    """[G] of a variant at a point's list length and effort, for each direction."""
+    directions = range(len(questions.directions_GS))
+    effort = at.point.effort
+    return np.array([_recall(ours, variant, at.k, questions, effort, each) for each in directions])
 
 
 def _timed(entrant: Entrant, variant: str, k: int, point: Point, queries: int) -> Timed:
