@@ -78,7 +78,7 @@ def get_weights(name: ScenarioName, parts: UsedParts) -> ScenarioWeights:
 def put_weights(name: ScenarioName, body: SetWeights, parts: UsedParts) -> WeightsChange:
     """Set a scenario's weights; a scenario that does not exist yet is created."""
     weights = _checked(body.weights, parts)
-    change = _signed(name, body, _last(name, parts))
+    change = _signed(name, body, parts, _last(name, parts))
     return _changed(changes.set_weights(parts.store, change, weights), parts)
 
 
@@ -90,7 +90,7 @@ def post_rollback(name: ScenarioName, body: RollBack, parts: UsedParts) -> Weigh
         for weights in record.all_weights():
             _checked(weights, parts)
 
-    change = _signed(name, body, _last(name, parts))
+    change = _signed(name, body, parts, _last(name, parts))
     return _changed(changes.roll_back(parts.store, change, body.to_version, check=check), parts)
 
 
@@ -100,7 +100,7 @@ def put_variant(
 ) -> WeightsChange:
     """Serve a share of the users with other weights; only users that must move do."""
     weights = None if body.weights is None else _checked(body.weights, parts)
-    change = _signed(name, body, _in_force(name, parts))
+    change = _signed(name, body, parts, _in_force(name, parts))
     return _changed(variants.split(parts.store, change, variant, body.share, weights), parts)
 
 
@@ -109,7 +109,7 @@ def end_variant(
     name: ScenarioName, variant: VariantName, body: Signed, parts: UsedParts
 ) -> WeightsChange:
     """Serve a variant's users with the scenario's own weights again."""
-    change = _signed(name, body, _in_force(name, parts))
+    change = _signed(name, body, parts, _in_force(name, parts))
     return _changed(variants.end_variant(parts.store, change, variant), parts)
 
 
@@ -118,7 +118,7 @@ def promote_variant(
     name: ScenarioName, variant: VariantName, body: Signed, parts: UsedParts
 ) -> WeightsChange:
     """Make a variant's weights the scenario's own, and end the variant."""
-    change = _signed(name, body, _in_force(name, parts))
+    change = _signed(name, body, parts, _in_force(name, parts))
     return _changed(variants.promote(parts.store, change, variant), parts)
 
 
@@ -126,7 +126,7 @@ def promote_variant(
 def put_schedule(name: ScenarioName, body: ScheduleWeights, parts: UsedParts) -> WeightsChange:
     """Put other weights in force for a time; the return needs nobody."""
     weights = _checked(body.weights, parts)
-    change = _signed(name, body, _in_force(name, parts))
+    change = _signed(name, body, parts, _in_force(name, parts))
     record = changes.schedule(parts.store, change, weights, body.from_, body.until)
     return _changed(record, parts)
 
@@ -134,7 +134,7 @@ def put_schedule(name: ScenarioName, body: ScheduleWeights, parts: UsedParts) ->
 @router.post("/{name}/schedule/cancel", responses=CHANGE_REFUSALS)
 def cancel_schedule(name: ScenarioName, body: Signed, parts: UsedParts) -> WeightsChange:
     """Drop the schedule, begun or not."""
-    change = _signed(name, body, _in_force(name, parts))
+    change = _signed(name, body, parts, _in_force(name, parts))
     return _changed(changes.cancel(parts.store, change), parts)
 
 
@@ -169,8 +169,9 @@ def _in_force(name: str, parts: Parts) -> WeightsRecord:
     return scenarios.get_record(parts.board.records, parts.holder.snapshot, name)
 
 
-def _signed(name: str, body: Signed, in_force: WeightsRecord | None = None) -> Change:
-    return Change(name, body.author, body.reason, body.expected_version, in_force)
+def _signed(name: str, body: Signed, parts: Parts, in_force: WeightsRecord | None) -> Change:
+    words = (name, body.author, body.reason, body.expected_version)
+    return Change(*words, in_force, parts.board.give_back)
 
 
 def _changed(record: WeightsRecord, parts: Parts) -> WeightsChange:

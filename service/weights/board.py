@@ -20,7 +20,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 
 from service.weights.last_known import LastKnown
@@ -30,6 +31,7 @@ from service.weights.store import StoreUnavailableError, WeightsStore
 log = logging.getLogger(__name__)
 
 RETRY_S = 0.5  # between attempts to reach a store that is away
+TURN_S = 2.0  # longest wait for another thread's refresh
 STOP_CHECK_S = 0.1  # longest wait before noticing stop()
 
 Records = Mapping[str, WeightsRecord]
@@ -76,18 +78,36 @@ class WeightsBoard:
         """Take over the store's records now, and put back what it lost.
 
         Raises StoreUnavailableError, changing nothing where the store could not be read. It is
-        read under the lock: an older answer never replaces a newer one.
+        read under the lock: an older answer never replaces a newer one. Who waits for the lock in
+        vain is told that the store is away: it keeps the one that has it.
         """
-        with self._refreshing:
+        with self._turn():
             stored, known = self._store.current(), self.records
             lost = lost_records(known, stored)
             records = {**known, **stored, **lost}
             self._log_changes(known, records)
             self.records = MappingProxyType(records)
             self.refreshed_at = time.time()
-            self._put_back(lost)
+            for record in lost.values():
+                self.give_back(record)
             self._on_refresh(self.records, self.refreshed_at)
             self._last_known.follow(self._store, records)
+
+    def give_back(self, record: WeightsRecord) -> None:
+        """Put a record that the store lost back into it, with its history."""
+        if count := self._last_known.give_back(self._store, record):
+            words = (record.scenario, count, record.version)
+            log.warning("the weights store lost %s; %d versions to %d were put back", *words)
+            self._on_put_back()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._refreshing.acquire(timeout=TURN_S):
+            raise StoreUnavailableError(f"it has not answered for {TURN_S:g} s")
+        try:
+            yield
+        finally:
+            self._refreshing.release()
 
     def _follow(self) -> None:
         while not self._stopping.is_set():
@@ -128,13 +148,6 @@ class WeightsBoard:
             if record != known.get(name):
                 words = (name, record.version, record.author, record.summary(), record.reason)
                 log.info("weights of %s: version %d by %s: %s (%s)", *words)
-
-    def _put_back(self, lost: Records) -> None:
-        for name, record in lost.items():
-            if count := self._last_known.give_back(self._store, record):
-                words = (name, count, record.version)
-                log.warning("the weights store lost %s; %d versions to %d were put back", *words)
-                self._on_put_back()
 
 
 def lost_records(known: Records, stored: Records) -> Records:

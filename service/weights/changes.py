@@ -28,6 +28,7 @@ from datetime import UTC, datetime
 from service.weights.record import Schedule, WeightsRecord
 from service.weights.store import UnknownVersionError, VersionConflictError, WeightsStore
 
+MOST_SCENARIOS = 1000  # each has its own labels among the metrics, and nothing removes one
 APPEND_ATTEMPTS = 20  # an unconditional change that loses this many races in a row gives up
 TURN_S = 2.0  # longest wait for one's turn to write
 _turns = threading.Lock()
@@ -57,6 +58,7 @@ class Change:
     reason: str
     expected_version: int | None = None
     in_force: WeightsRecord | None = None  # kept, where the store has no record
+    give_back: Callable[[WeightsRecord], object] | None = None  # with its history; else it alone
 
 
 def set_weights(store: WeightsStore, change: Change, weights: Weights) -> WeightsRecord:
@@ -141,6 +143,10 @@ def _append_next(store: WeightsStore, change: Change, edit: Edit) -> WeightsReco
     if change.expected_version not in (None, version):
         raise VersionConflictError(change.expected_version, newest)
     before = newest or change.in_force
+    if newest is None and len(store.current()) >= MOST_SCENARIOS:
+        raise ChangeError(
+            "scenario", change.scenario, f"one of the {MOST_SCENARIOS} that there are"
+        )
     record = WeightsRecord.model_validate(
         {
             **(_content(before) if before else {}),
@@ -190,6 +196,6 @@ def _newest(store: WeightsStore, change: Change) -> WeightsRecord | None:
     """The store's newest record; what it lost of the one in force is put back."""
     newest, known = next(iter(store.history(change.scenario, limit=1)), None), change.in_force
     if known and known.version > (newest.version if newest else 0):
-        store.restore(known)
+        (change.give_back or store.restore)(known)
         return known
     return newest

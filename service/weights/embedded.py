@@ -42,10 +42,17 @@ CREATE TRIGGER IF NOT EXISTS history_keeps_rows BEFORE DELETE ON history
 
 
 class EmbeddedStore:
-    """A WeightsStore in the file at `path`, which is created with its folder if needed."""
+    """A WeightsStore in the file at `path`, which is created with its folder if needed.
 
-    def __init__(self, path: Path) -> None:
+    A `frozen` one is read as it lies there, without a lock or a file beside it: where nothing can
+    be written.
+    """
+
+    def __init__(self, path: Path, *, frozen: bool = False) -> None:
         self._path = path
+        self._uri = path.absolute().as_uri() + ("?mode=ro&immutable=1" if frozen else "")
+        if frozen:
+            return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -69,7 +76,7 @@ class EmbeddedStore:
             raise VersionConflictError(record.version - 1, newest)
 
     def restore(self, *records: WeightsRecord) -> int:
-        """Add any later version."""
+        """Add them to what is older, all at once."""
         return self._added(records, after=">=")
 
     def history(self, scenario: str, limit: int, before: int | None = None) -> list[WeightsRecord]:
@@ -111,7 +118,7 @@ class EmbeddedStore:
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
             with closing(
-                sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+                sqlite3.connect(self._uri, timeout=BUSY_TIMEOUT_S, isolation_level=None, uri=True)
             ) as db:
                 db.execute("PRAGMA synchronous=FULL")
                 yield db

@@ -7,8 +7,9 @@ Decisions
   came back empty gets back the newest MOST versions of each scenario, not the last alone.
 - Workers of a machine share it. All add versions in their order, each only to older ones: nothing
   is copied twice, and nothing is left out.
+- A history that cannot be read is tried again once, before a hole is left in the copy for good.
 - It is a copy: where it cannot be read it is put aside and begins anew, where it cannot be written
-  that is reported, and requests and changes go on.
+  (a full disk) that is reported, it is read as it is, and requests and changes go on.
 """
 
 from __future__ import annotations
@@ -34,12 +35,15 @@ class LastKnown:
 
     def __init__(self, path: Path) -> None:
         self._store = _opened(path) or (_opened(path) if _put_aside(path) else None)
+        frozen = self._store is None and path.exists()
+        self._readable = _opened(path, frozen=True) if frozen else self._store
         self._copied: dict[str, int] = {}  # newest version by scenario
+        self._holes: set[str] = set()  # scenarios whose history could not be read
 
     def records(self) -> dict[str, WeightsRecord]:
         """The newest record of every scenario."""
         try:
-            found = self._store.current() if self._store else {}
+            found = self._readable.current() if self._readable else {}
         except StoreUnavailableError as error:
             log.warning("last known weights cannot be read: %s", error)
             return {}
@@ -52,9 +56,14 @@ class LastKnown:
             have = self._copied.get(scenario, 0)
             if self._store is None or record.version <= have:
                 continue
+            older = _older(store, record, have)
+            if older is None and scenario not in self._holes:
+                self._holes.add(scenario)
+                continue
             try:
-                self._store.restore(*_older(store, record, have), record)
+                self._store.restore(*(older or ()), record)
                 self._copied[scenario] = record.version
+                self._holes.discard(scenario)
             except StoreUnavailableError as error:
                 log.warning("last known weights cannot be saved: %s", error)
 
@@ -63,23 +72,24 @@ class LastKnown:
 
         Raises StoreUnavailableError for the store that lost it.
         """
-        older = _older(self._store, record, 0) if self._store else []
-        return store.restore(*older, record)
+        older = _older(self._readable, record, 0) if self._readable else None
+        return store.restore(*(older or ()), record)
 
 
-def _older(store: WeightsStore, record: WeightsRecord, have: int) -> list[WeightsRecord]:
-    """Versions after `have` and before the record's, oldest first; none if they are unreadable."""
+def _older(store: WeightsStore, record: WeightsRecord, have: int) -> list[WeightsRecord] | None:
+    """Versions after `have` and before the record's, oldest first; None if they are unreadable."""
+    between = min(MOST, record.version - have - 1)
     try:
-        found = store.history(record.scenario, MOST, before=record.version)
+        found = store.history(record.scenario, between, before=record.version) if between else []
     except StoreUnavailableError as error:
-        log.warning("of weights of %s only the newest is copied: %s", record.scenario, error)
-        return []
+        log.warning("of weights of %s only the newest is known: %s", record.scenario, error)
+        return None
     return [each for each in reversed(found) if each.version > have]
 
 
-def _opened(path: Path) -> EmbeddedStore | None:
+def _opened(path: Path, *, frozen: bool = False) -> EmbeddedStore | None:
     try:
-        store = EmbeddedStore(path)
+        store = EmbeddedStore(path, frozen=frozen)
         store.current()
     except StoreUnavailableError as error:
         log.warning("last known weights cannot be read: %s", error)

@@ -5,14 +5,15 @@ Decisions
 - `{csmf:weights}:history:<scenario>` is a stream whose entry ids ARE the versions (`7-0`), so a
   version is found, and a page of history read, without scanning.
 - A Lua script compares the version and writes both, then publishes the scenario's name: no reader
-  can see a current record without its history entry. The braces keep all keys in one cluster slot.
+  can see a current record without its history entry, and nobody a history that is only half put
+  back. The braces keep all keys in one cluster slot.
 - Short time-outs: an operator's command should say that Redis is away, not hang.
 - A lost reply is retried once; an append that finds exactly its own record there has succeeded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
 
@@ -44,22 +45,23 @@ local version = 0
 if newest[1] then version = tonumber(string.match(newest[1][1], '^%d+')) end
 """
 ADD = """
-redis.call('XADD', KEYS[2], ARGV[2] .. '-0', 'record', ARGV[3])
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
-redis.call('PUBLISH', KEYS[3], ARGV[1])
-return 1
+local added = 0
+for place = 2, #ARGV, 2 do
+  if tonumber(ARGV[place]) > version then
+    redis.call('XADD', KEYS[2], ARGV[place] .. '-0', 'record', ARGV[place + 1])
+    added = added + 1
+  end
+end
+if added > 0 then
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[#ARGV])
+  redis.call('PUBLISH', KEYS[3], ARGV[1])
+elseif newest[1] then  -- the hash alone may be what was lost
+  redis.call('HSET', KEYS[1], ARGV[1], newest[1][2][2])
+end
+return added
 """
 APPEND = NEWEST + "if version ~= tonumber(ARGV[2]) - 1 then return 0 end" + ADD
-RESTORE = (  # the hash alone may be what was lost
-    NEWEST
-    + """
-if newest[1] and version >= tonumber(ARGV[2]) then
-  redis.call('HSET', KEYS[1], ARGV[1], newest[1][2][2])
-  return 0
-end
-"""
-    + ADD
-)
+RESTORE = NEWEST + ADD
 
 
 class RedisStore:
@@ -87,14 +89,14 @@ class RedisStore:
 
     def append(self, record: WeightsRecord) -> None:
         """Add the next version, or raise VersionConflictError."""
-        if not self._ran(self._append, record):
+        if not self._ran(self._append, [record]):
             newest = next(iter(self.history(record.scenario, 1)), None)
             if newest != record:
                 raise VersionConflictError(record.version - 1, newest)
 
     def restore(self, *records: WeightsRecord) -> int:
-        """Add records to what is older; where nothing is, see that the newest is current."""
-        return sum(self._ran(self._restore, record) for record in records)
+        """Add them to what is older, at once; where nothing is, see that the newest is current."""
+        return self._ran(self._restore, records)
 
     def history(self, scenario: str, limit: int, before: int | None = None) -> list[WeightsRecord]:
         """Records of a scenario below version `before`, newest first."""
@@ -117,13 +119,15 @@ class RedisStore:
         """Close the connection pool."""
         self._redis.close()
 
-    def _ran(self, script: Script, record: WeightsRecord) -> bool:
-        """Run a script on a record; what it returned."""
+    def _ran(self, script: Script, records: Sequence[WeightsRecord]) -> int:
+        """Run a script on records of one scenario; how many it added."""
+        scenario = records[0].scenario
+        versions = ((each.version, each.model_dump_json()) for each in records)
         with _reachable():
-            return bool(
+            return int(
                 script(
-                    keys=[CURRENT, HISTORY + record.scenario, CHANGED],
-                    args=[record.scenario, record.version, record.model_dump_json()],
+                    keys=[CURRENT, HISTORY + scenario, CHANGED],
+                    args=[scenario, *(word for version in versions for word in version)],
                 )
             )
 

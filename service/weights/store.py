@@ -66,7 +66,10 @@ class WeightsStore(Protocol):
         """Add `record` if its version is the next one. Raises VersionConflictError."""
 
     def restore(self, *records: WeightsRecord) -> int:
-        """Add each record if all that the store has of its scenario is older; how many it added."""
+        """Add records of one scenario, oldest first, to what is older, all at once; how many.
+
+        Nobody sees a part of them.
+        """
 
     def history(self, scenario: str, limit: int, before: int | None = None) -> list[WeightsRecord]:
         """At most `limit` records of a scenario below version `before`, newest first."""

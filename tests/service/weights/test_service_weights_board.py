@@ -1,18 +1,22 @@
 """What requests read: always there, fresh within 100 ms, never older than what was served."""
 
 import logging
+import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.waiting import within
 
+from service.weights import board as module
 from service.weights.board import WeightsBoard
 from service.weights.changes import Change, schedule, set_weights
 from service.weights.embedded import EmbeddedStore
 from service.weights.last_known import LastKnown
 from service.weights.redis_store import RedisStore
+from service.weights.store import StoreUnavailableError
 from service.weights.variants import split
 
 WEIGHTS = {"exposure": 1.0, "click": 1.8, "conversion": 1.2}
@@ -184,9 +188,80 @@ def test_of_a_history_that_cannot_be_read_the_newest_record_is_known(
     record = set_weights(EmbeddedStore(tmp_path / "other.sqlite3"), CHANGE, WEIGHTS)
     second = record.model_copy(update={"version": 2})
     empty_redis.client().hset("{csmf:weights}:current", "feed", second.model_dump_json())
-    start_board(store).stop()
+    start_board(store).refresh()
     assert LastKnown(tmp_path / "known.sqlite3").records() == {"feed": second}
-    assert "of weights of feed only the newest is copied" in caplog.text
+    assert "of weights of feed only the newest is known" in caplog.text
+
+
+class Unreadable(EmbeddedStore):
+    """Its history times out now and then; notes how much of it is asked for."""
+
+    failing, asked = 0, ()
+
+    def history(self, scenario, limit, before=None):
+        self.asked = (*self.asked, limit)
+        if self.failing:
+            self.failing -= 1
+            raise StoreUnavailableError("timeout")
+        return super().history(scenario, limit, before)
+
+
+def test_a_history_that_is_away_for_a_moment_leaves_no_hole_in_the_copy(start_board, tmp_path):
+    store = Unreadable(tmp_path / "weights.sqlite3")
+    for _ in range(3):
+        set_weights(store, CHANGE, WEIGHTS)
+    history, store.failing = store.history("feed", 9), 1
+    start_board(store).refresh()
+    assert EmbeddedStore(tmp_path / "known.sqlite3").history("feed", 9) == history
+
+
+def test_of_a_change_nothing_is_copied_but_what_is_new(tmp_path):
+    store, known = Unreadable(tmp_path / "weights.sqlite3"), LastKnown(tmp_path / "known.sqlite3")
+    known.follow(store, {"feed": set_weights(store, CHANGE, WEIGHTS)})
+    second, third, fourth = (set_weights(store, CHANGE, WEIGHTS) for _ in range(3))
+    store.asked = ()
+    known.follow(store, {"feed": second})
+    known.follow(store, {"feed": fourth})
+    assert store.asked == (1,), "the one between, and none before the second"
+    assert EmbeddedStore(tmp_path / "known.sqlite3").history("feed", 9)[:2] == [fourth, third]
+
+
+def test_a_change_to_what_a_store_lost_gives_its_history_back(empty_redis, start_board):
+    store = RedisStore(empty_redis.url)
+    records = [set_weights(store, CHANGE, WEIGHTS) for _ in range(3)]
+    board = start_board(store)
+    empty_redis.client().delete("{csmf:weights}:history:feed")  # the hash stays: nobody notices
+    change = replace(CHANGE, in_force=board.records["feed"], give_back=board.give_back)
+    newest = set_weights(store, change, WEIGHTS)
+    assert store.history("feed", 9) == [newest, *reversed(records)]
+
+
+def test_what_is_known_can_be_read_where_nothing_can_be_written(start_board, tmp_path):
+    store = EmbeddedStore(tmp_path / "weights.sqlite3")
+    record = set_weights(store, CHANGE, WEIGHTS)
+    start_board(store).stop()
+    (tmp_path / "known.sqlite3-wal").unlink(missing_ok=True)
+    (tmp_path / "known.sqlite3-wal").mkdir()  # so SQLite cannot write beside it
+    known = LastKnown(tmp_path / "known.sqlite3")
+    assert known.records() == {"feed": record}
+    known.follow(store, {"feed": set_weights(store, CHANGE, WEIGHTS)})
+    assert known.records() == {"feed": record}
+
+
+def test_who_waits_for_a_store_that_keeps_another_waiting_gives_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "TURN_S", 0.1)
+    asked, answer = threading.Event(), threading.Event()
+    store = EmbeddedStore(tmp_path / "weights.sqlite3")
+    monkeypatch.setattr(store, "current", lambda: (asked.set(), answer.wait(10), {})[-1])
+    board = WeightsBoard(store, LastKnown(tmp_path / "known.sqlite3"), poll_s=30)
+    waiting = threading.Thread(target=board.refresh)
+    waiting.start()
+    assert asked.wait(5)
+    with pytest.raises(StoreUnavailableError, match=r"not answered for 0\.1 s"):
+        board.refresh()
+    answer.set()
+    waiting.join()
+    board.refresh()
 
 
 def test_of_two_records_with_one_version_the_stores_is_right(empty_redis, start_board):

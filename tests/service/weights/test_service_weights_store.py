@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from service.weights.changes import Change, roll_back, set_weights
+from service.weights import changes
+from service.weights.changes import Change, ChangeError, roll_back, set_weights
 from service.weights.embedded import EmbeddedStore
 from service.weights.redis_store import RedisStore
 from service.weights.store import (
@@ -90,6 +91,36 @@ def test_a_record_that_the_store_lost_is_put_back_and_versions_go_on(store):
     assert store.current()["feed"] == lost
     assert set_weights(store, change(expected_version=7), CLICKS).version == 8
     assert [record.version for record in store.history("feed", limit=9)] == [8, 7]
+
+
+def test_a_history_is_put_back_at_once_and_only_what_is_newer_of_it(store):
+    first = set_weights(store, change(), BALANCED)
+    versions = [first.model_copy(update={"version": number}) for number in (1, 4, 5, 9)]
+    assert store.restore(*versions) == 3
+    assert store.history("feed", limit=9) == [*reversed(versions[1:]), first]
+    assert store.current()["feed"] == versions[-1]
+    assert store.restore(*versions) == 0
+
+
+def test_readers_of_redis_are_told_once_of_a_history_that_is_put_back(empty_redis):
+    store = RedisStore(empty_redis.url)
+    first = set_weights(store, change(), BALANCED)
+    with empty_redis.client().pubsub(ignore_subscribe_messages=True) as told:
+        told.subscribe("{csmf:weights}:changed")
+        told.get_message(timeout=1)
+        store.restore(*(first.model_copy(update={"version": number}) for number in range(2, 50)))
+        heard = [told.get_message(timeout=0.2) for _ in range(3)]
+    assert [message is not None for message in heard] == [True, False, False]
+    assert store.current()["feed"].version == 49
+
+
+def test_there_are_only_so_many_scenarios(store, monkeypatch):
+    monkeypatch.setattr(changes, "MOST_SCENARIOS", 2)
+    set_weights(store, change("one"), BALANCED)
+    set_weights(store, change("two"), BALANCED)
+    with pytest.raises(ChangeError, match="one of the 2 that there are, got 'three'"):
+        set_weights(store, change("three"), BALANCED)
+    assert set_weights(store, change("two"), BALANCED).version == 2
 
 
 def test_nothing_is_put_back_over_the_same_version_or_a_later_one(store):
