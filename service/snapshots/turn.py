@@ -6,7 +6,8 @@ Decisions
   killed while it loads delays nobody.
 - Who loads writes into the lock's file what it loads, and empties the file when done. What is still
   there when the next one gets the lock killed its loader: for lack of memory, or by a fault in a
-  library. Left alone for a while, such a pair costs a worker now and then, and not all of them.
+  library. Left alone for a while, such a pair costs a worker now and then, and not all of them. Who
+  loads another pair meanwhile, as the worker does that takes the dead one's place, puts it back.
 - Taking turns spares the machine, it is not needed to be right: where the state folder cannot be
   written, workers load when they like; on a full disk nobody notes what they load.
 """
@@ -19,6 +20,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -28,6 +30,7 @@ from bundle.manifest import Current
 log = logging.getLogger(__name__)
 
 LOCK = "loading.lock"
+LARGEST = 65_536  # bytes that a note may have
 REST_S = 600.0  # that a pair is left alone after a worker died of it
 
 
@@ -50,32 +53,50 @@ def my_turn(state_dir: Path, pair: Current, *, whatever_happened: bool = False) 
         return
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not whatever_happened:
-            _check_survived(lock, pair)
-        _note(lock, to_json(pair))
+        left = _left(lock)
+        if left.pair == to_json(pair) and not whatever_happened:
+            left.check_rested(pair)
+        _note(lock, _Note(to_json(pair)))
         try:
             yield
         finally:
-            _note(lock, b"")
+            _note(lock, _NOTHING if left.pair == to_json(pair) else left)
 
 
-def _note(lock: IO[bytes], content: bytes) -> None:
+@dataclass(frozen=True)
+class _Note:
+    """A pair that is loaded, or whose loader died; when that was noted, in ns."""
+
+    pair: bytes
+    at: int | None = None  # None: now
+
+    def check_rested(self, pair: Current) -> None:
+        """Raises LoaderDiedError unless the pair was left alone for long enough."""
+        died_s = time.time() - (self.at or 0) / 1e9
+        if died_s < REST_S:
+            raise LoaderDiedError(
+                f"a worker died while it loaded {pair.run_id}/{pair.build_id} {died_s:.0f} s ago; "
+                f"it is tried again after {REST_S / 60:g} minutes, or once it is published anew"
+            )
+
+
+_NOTHING = _Note(b"")
+
+
+def _left(lock: IO[bytes]) -> _Note:
+    lock.seek(0)
+    return _Note(lock.read(LARGEST), os.fstat(lock.fileno()).st_mtime_ns)
+
+
+def _note(lock: IO[bytes], note: _Note) -> None:
     with suppress(OSError):
         lock.truncate(0)
-        lock.write(content)
+        lock.write(note.pair)
+        if note.at is not None:
+            os.utime(lock.fileno(), ns=(note.at, note.at))
 
 
 def leave_turn(state_dir: Path) -> None:
     """A load that is given up because its worker was told to end did not kill it."""
     with suppress(OSError):
         (state_dir / LOCK).write_bytes(b"")
-
-
-def _check_survived(lock: IO[bytes], pair: Current) -> None:
-    lock.seek(0)
-    died_s = time.time() - os.fstat(lock.fileno()).st_mtime
-    if lock.read() == to_json(pair) and died_s < REST_S:
-        raise LoaderDiedError(
-            f"a worker died while it loaded {pair.run_id}/{pair.build_id} {died_s:.0f} s ago; it "
-            f"is tried again after {REST_S / 60:g} minutes, or once it is published anew"
-        )

@@ -105,7 +105,7 @@ def deadly(own_release, other_release, tmp_path):
         own_release.releases,
         tmp_path / "state",
         poll_s=60,
-        on_change=lambda snapshot, refused: told.append((snapshot.run_id, refused)),
+        on_change=lambda snapshot, refused, _: told.append((snapshot.run_id, refused)),
     )
     publish(own_release.releases, "other", "b1")
     with loading_elsewhere(own_release, tmp_path / "state"):
@@ -123,6 +123,16 @@ def test_a_pair_that_killed_its_loader_is_left_alone_until_it_is_published_anew(
     publish(own_release.releases, "other", "b1")
     holder.look()
     assert told[-1] == ("other", None)
+
+
+def test_who_takes_the_dead_ones_place_does_not_make_the_others_die_too(
+    deadly, own_release, tmp_path
+):
+    holder, told = deadly
+    another = SnapshotHolder(own_release.releases, tmp_path / "state", poll_s=60)
+    assert another.snapshot.run_id == "tiny"
+    holder.look()
+    assert told[-1] == ("tiny", "crashed")
 
 
 def test_a_pair_that_killed_its_loader_is_tried_again_after_a_while(deadly, tmp_path):
