@@ -67,7 +67,7 @@ class GatedProtocol(UnstalledProtocol):
 
     def _between_requests(self) -> bool:
         if self._in_head:
-            return not self._head_bytes
+            return not self._begun and not self._head_bytes
         return bool(self.cycle.response_complete and not self.cycle.more_body)
 
     def _may_refuse(self) -> bool:

@@ -36,6 +36,7 @@ FEWER = ApiError(503, "overloaded", "", None, "fewer requests at once")
 
 _STARTS = {f"POST {route} HTTP/1.1".encode(): route for route in GATED}
 _LENGTH = b"\r\ncontent-length"
+_KEEP_ALIVE = b"\r\nconnection: keep-alive\r\n"  # what holds anyway; many clients say it
 _OTHERWISE = (b"\r\ntransfer-encoding", b"\r\nconnection", b"\r\nexpect", b"\r\nupgrade")
 
 
@@ -47,7 +48,8 @@ def whole_request(data: bytes) -> str | None:
     head = data[: end + 2].lower()
     announced = _LENGTH + b": %d\r\n" % (len(data) - end - 4)
     whole = head.count(_LENGTH) == 1 and announced in head
-    return route if whole and not any(map(head.__contains__, _OTHERWISE)) else None
+    said = head.replace(_KEEP_ALIVE, b"\r\n", 1)
+    return route if whole and not any(map(said.__contains__, _OTHERWISE)) else None
 
 
 def route_of(scope: Scope) -> str | None:

@@ -37,6 +37,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection."""
 
     _in_head = True
+    _begun = False  # a head that is not complete
     _in_body = False
     _head_bytes = 0
     _clock: asyncio.TimerHandle | None = None
@@ -68,12 +69,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A head begins."""
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._begun, self._head_bytes = True, True, 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """The head is there; what comes behind the body is not added to it."""
-        self._in_head, self._in_body, self._head_bytes = False, True, 0
+        self._in_head, self._begun, self._in_body, self._head_bytes = False, False, True, 0
         super().on_headers_complete()
         self.headers = []
 

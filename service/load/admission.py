@@ -20,6 +20,9 @@ Decisions
   flight stays within the bound that is set.
 - What nobody waits for any more is not computed: clients that give up and ask again would keep a
   worker busy for ever with answers to nobody.
+- A deadline that cannot be kept is no pressure by itself, nor is a client that is gone: what one
+  caller is in a hurry for, or gives up, must not cost all others recall. It is where the worker
+  never comes to rest.
 - A worker that has nothing else to do answers whatever the deadline says: what it measured may have
   been a bad moment, and only another answer can tell.
 
@@ -84,7 +87,7 @@ class Admission:
         self._on_window, self._clock = on_window, clock
         self._most = most
         self._left: list[int] = []  # in flight after each answer of this window
-        self._refused = 0  # in this window
+        self._refused, self._crowded = 0, 0  # in this window; of these, by others and no deadline
         self._elsewhere = 0  # of those in flight, who wait for another service
         self._answered = -math.inf  # the last one, when
 
@@ -132,8 +135,10 @@ class Admission:
         late = self._clock() + self.service_s > turn.deadline
         if turn.gone():
             turn.dropped = "gone"
-        elif self.here > self.limit or (late and self.here > 1):
+        elif self.here > self.limit:
             turn.dropped = "dropped"
+        elif late and self.here > 1:
+            turn.dropped = "deadline"
         return turn.dropped is not None
 
     @contextmanager
@@ -165,18 +170,20 @@ class Admission:
         return self.here + coming >= self.limit or self.in_flight + coming >= self._most
 
     def _count(self, reason: Reason) -> None:
-        self._refused += 1
+        self._refused += reason != "gone"
+        self._crowded += reason in ("full", "dropped")
         self.counts[reason] += 1
 
     def _look(self) -> None:
         """Set the limit by what the window showed."""
         emptiest = sorted(self._left)[SPARE]
         standing, shrinking = emptiest - 1, self._left[-1] < self._left[0]
-        self._on_window(bool(self._refused) or standing > self.limit / 2)
+        busy = bool(self._refused and emptiest)
+        self._on_window(bool(self._crowded) or busy or standing > self.limit / 2)
         if not self._refused or not emptiest:
             self.limit = min(self._most, self.limit + 1)
         elif standing > 0 and not shrinking:
             longest = min(self.limit, max(self._left) + 1)
             self.limit = max(2, longest - standing)
         self._left.clear()
-        self._refused = 0
+        self._refused, self._crowded = 0, 0

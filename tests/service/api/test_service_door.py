@@ -140,6 +140,17 @@ def test_however_a_request_comes_a_full_worker_gives_the_same_answer(held, parts
         assert held.admission.unparsed.total() == 1
 
 
+def test_what_looks_like_a_request_in_the_middle_of_a_head_is_none(held):
+    with held.full(), held.connect() as connection:
+        connection.sendall(b"PUT /elsewhere HTTP/1.1\r\nhost: x\r\na: x")
+        time.sleep(0.1)
+        connection.sendall(WHOLE)
+        assert status(answer(connection)) == 404
+        assert held.admission.unparsed.total() == 0
+        connection.sendall(WHOLE)
+        assert status(answer(connection)) == 503
+
+
 def test_two_requests_in_one_piece_are_both_answered(held):
     with held.full(), held.connect() as connection:
         connection.sendall(WHOLE + WHOLE)
@@ -217,6 +228,10 @@ def test_more_half_sent_requests_than_a_worker_has_places_for_keep_nobody_out(se
         (WHOLE, "/retrieve"),
         (WHOLE.replace(b"/retrieve", b"/retrieve/batch"), "/retrieve/batch"),
         (WHOLE.replace(b"content-length:", b"Content-Length:"), "/retrieve"),
+        (WHOLE.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n"), "/retrieve"),
+        (WHOLE.replace(b"host: x", b"connection: keep-alive"), "/retrieve"),
+        (WHOLE.replace(b"host: x", b"connection: keep-alive, upgrade"), None),
+        (WHOLE.replace(b"host: x", b"connection: keep-alive\r\nconnection: close"), None),
         (WHOLE[:-1], None),
         (WHOLE + b"x", None),
         (WHOLE.replace(b"POST", b"GET"), None),

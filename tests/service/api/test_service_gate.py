@@ -133,7 +133,7 @@ def test_a_request_whose_deadline_passes_in_the_queue_is_dropped_and_counted(ope
     dropped = deadline(client, "300")
     assert dropped.status_code == 503
     assert "in the queue" in dropped.json()["error"]["value"]
-    assert admission.counts["dropped"] == 1
+    assert admission.counts["deadline"] == 1
 
 
 def test_refusals_are_in_the_metrics_by_reason(open_client):

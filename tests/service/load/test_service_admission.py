@@ -189,6 +189,47 @@ def test_a_request_that_waited_too_long_is_dropped_before_it_is_computed(clock):
     assert admission.drops(turn)
 
 
+def unhurried(refuse):
+    """What a worker that is half busy says of its windows, while somebody else is refused."""
+    worker = Worker()
+    worker.offer(0.5, 2 * WINDOW)
+    for _ in range(20):
+        worker.offer(0.5, worker.now + WINDOW)
+        refuse(worker.admission)
+    return worker.windows
+
+
+def test_who_cannot_wait_for_others_costs_nobody_else_recall():
+    def hurried(admission):
+        admission.in_flight += 1
+        assert admission.refusal(1e-6) == "deadline"
+        admission.in_flight -= 1
+
+    assert not any(unhurried(hurried))
+
+
+def test_who_gives_up_costs_nobody_else_recall():
+    def gone(admission):
+        turn = admission.enter(gone=lambda: True)
+        assert admission.drops(turn)
+        admission.leave(turn)
+
+    assert not any(unhurried(gone))
+
+
+def test_deadlines_that_a_worker_without_rest_cannot_keep_are_pressure(clock):
+    windows = []
+    admission = Admission(LONGEST, windows.append, clock)
+    under_way = admission.enter()
+    for _ in range(2 * WINDOW):
+        following = admission.enter()
+        clock.now += 0.01
+        admission.leave(under_way)
+        under_way = following
+        assert admission.service_s == 0 or admission.refusal(1e-6) == "deadline"
+    assert windows == [True, True]
+
+
 def test_what_nobody_waits_for_any_more_is_dropped(clock):
     admission = answering(clock, 0.01)
     turn = admission.enter(gone=lambda: True)
