@@ -127,6 +127,7 @@ ROWS: dict[str, list[Panel]] = {
             COUNT,
             [
                 ("max by (reason) (csmf_snapshot_refused) > 0", "pair refused: {{reason}}"),
+                ("max(csmf_catalogue_refused)", "changes of the catalogue refused"),
                 ("max(csmf_keys_unreadable)", "keys unreadable"),
                 ("max(csmf_weights_unfit_scenarios)", "scenarios with unfit weights"),
             ],

@@ -5,6 +5,7 @@ Decisions
   processes inherit.
 - The published pair and the weights file are opened once here before any worker starts: a mistake
   is one line and exit code 2, not a worker that is restarted for ever.
+- What will be served is hashed while the rest of the service is imported.
 - Workers are spawned, never forked: each maps the index file itself and shares its pages.
 - Metrics are files that workers map and write to with every request. They lie in memory where there
   is a file system for that: whoever writes to a page of a disk's file may wait for the disk.
@@ -25,10 +26,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from bundle.errors import BundleError
+from bundle.store import pair_folders, read_current
 from service.settings import (
     Settings,
     SettingsError,
@@ -37,6 +41,7 @@ from service.settings import (
     unknown_variables,
     variable,
 )
+from service.snapshots.receipts import hashed_meanwhile
 from service.watch.logs import log_config
 
 log = logging.getLogger(__name__)
@@ -99,16 +104,15 @@ def _parser() -> argparse.ArgumentParser:
 def _problem(settings: Settings) -> str | None:
     """Why the workers could not start, in one line."""
     # Imported late: prometheus_client reads PROMETHEUS_MULTIPROC_DIR when it is first imported.
-    from bundle.errors import BundleError  # noqa: PLC0415
-    from bundle.store import read_current  # noqa: PLC0415
-    from service.access.keys import KeysError  # noqa: PLC0415
-    from service.access.ring import open_ring  # noqa: PLC0415
-    from service.app import open_holder, open_store, open_traces  # noqa: PLC0415
-    from service.features.layout import FeaturesUrlError  # noqa: PLC0415
-    from service.features.store import connections  # noqa: PLC0415
-    from service.snapshots.bounds import SizeError  # noqa: PLC0415
-    from service.snapshots.golden import GoldenCheckError  # noqa: PLC0415
-    from service.weights.store import StoreUnavailableError  # noqa: PLC0415
+    with hashed_meanwhile(settings.state_dir, _folders(settings)):
+        from service.access.keys import KeysError  # noqa: PLC0415
+        from service.access.ring import open_ring  # noqa: PLC0415
+        from service.app import open_holder, open_store, open_traces  # noqa: PLC0415
+        from service.features.layout import FeaturesUrlError  # noqa: PLC0415
+        from service.features.store import connections  # noqa: PLC0415
+        from service.snapshots.bounds import SizeError  # noqa: PLC0415
+        from service.snapshots.golden import GoldenCheckError  # noqa: PLC0415
+        from service.weights.store import StoreUnavailableError  # noqa: PLC0415
 
     unusable = (StoreUnavailableError, FeaturesUrlError, KeysError)
     refused = (BundleError, SizeError, GoldenCheckError, *unusable)
@@ -129,6 +133,17 @@ def _problem(settings: Settings) -> str | None:
     except (*refused, RuntimeError, OSError) as error:
         return " ".join(str(error).split())
     return None
+
+
+def _folders(settings: Settings) -> tuple[Path, ...]:
+    """Of what will be served, as far as can be told."""
+    if settings.pin:
+        return pair_folders(settings.releases, *settings.pin.split("/"))
+    try:
+        current = read_current(settings.releases)
+    except (BundleError, OSError):
+        return ()
+    return pair_folders(settings.releases, current.run_id, current.build_id)
 
 
 def _check_tls(settings: Settings) -> None:
@@ -178,6 +193,7 @@ def _serve(settings: Settings) -> None:
         ssl_keyfile=settings.tls_key or None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # who called, and how, is not asked
         log_config=log_config(settings.log_level, settings.log_format),
         log_level=settings.log_level,
         timeout_graceful_shutdown=settings.drain_s,

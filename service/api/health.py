@@ -7,6 +7,8 @@ weights serve. Probes may ask with HEAD, as some balancers do: the same without 
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
@@ -16,6 +18,8 @@ from service.api.schemas import ErrorBody
 from service.parts import Parts, parts_of
 from service.watch import scrape
 
+# Operators' requests wait for the store in FastAPI's own threads; scrapes must not wait for them.
+_scraping = ThreadPoolExecutor(1, thread_name_prefix="scrape")
 router = APIRouter(tags=["operations"])
 
 
@@ -45,7 +49,9 @@ async def readyz(parts: Annotated[Parts, Depends(parts_of)]) -> dict[str, str]:
         403: {"model": ErrorBody},
     },
 )
-def metrics(parts: Annotated[Parts, Depends(parts_of)]) -> Response:
+async def metrics(parts: Annotated[Parts, Depends(parts_of)]) -> Response:
     """Prometheus metrics over all workers of this service."""
     parts.telemetry.write()
-    return Response(scrape.render(parts.telemetry.registry), media_type=scrape.CONTENT_TYPE)
+    registry, loop = parts.telemetry.registry, asyncio.get_running_loop()
+    rendered = await loop.run_in_executor(_scraping, scrape.render, registry)
+    return Response(rendered, media_type=scrape.CONTENT_TYPE)

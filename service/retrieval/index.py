@@ -98,7 +98,9 @@ class ItemIndex:
         attempts, share = 0, self._share(weights_S, k, len(excluded_X), candidates, effort)
         for found in self._attempts(query_M, weights_S, k, len(excluded_X), passing, share):
             attempts += 1
-            keep_K = (found.rows_K >= 0) & ~np.isin(found.rows_K, excluded_X)
+            keep_K = found.rows_K >= 0
+            if len(excluded_X):
+                keep_K &= ~np.isin(found.rows_K, excluded_X)
             kept_K = np.flatnonzero(keep_K)[:wanted]
             if len(kept_K) == wanted:
                 break
@@ -126,8 +128,9 @@ class ItemIndex:
         return find_rows(self.ids_N, keys_of(item_ids))
 
     def ids_of(self, rows_K: Rows) -> list[str]:
-        """Item ids of rows."""
-        return [item_id.decode() for item_id in self.ids_N[rows_K].tolist()]
+        """Item ids of rows; decoded at once, as no id holds a NUL."""
+        joined = b"\0".join(self.ids_N[rows_K].tolist()).decode()
+        return joined.split("\0") if len(rows_K) else []
 
     def vectors_of(self, rows_K: Rows) -> Floats:
         """Vectors [K, M] of rows."""

@@ -4,7 +4,7 @@ Decisions
 - A delta belongs to one index, is small, and is verified like it; it needs no golden queries of its
   own, since its vectors come from the bundle that has answered them.
 - A delta that is broken, or deleted while it is read, is passed over for the next older one: the
-  catalogue is then a few changes behind, and the log says why, once. It is read again
+  catalogue is then a few changes behind: `refused` says so, and the log why, once. It is read again
   when its directory changes, else every RETRY_S seconds: its files are hashed each time.
 - So is one that takes more away from its index than a new pair may: a feed that was cut off must
   not empty the shop. Whoever hands the items in again is served, since deltas are net.
@@ -34,6 +34,7 @@ class FreshCatalogue:
 
     def __init__(self, bounds: SizeBounds) -> None:
         self._bounds, self._complained = bounds, ""
+        self.refused = False  # whether there are newer changes than those that are served
         self._refused: dict[Version, float] = {}  # and when
 
     def newest(self, snapshot: Snapshot) -> Snapshot:
@@ -52,7 +53,9 @@ class FreshCatalogue:
                 self._complain(f"changes up to {position} are not served: {error}")
                 continue
             log.info("now serving %s with changes up to %d", snapshot.name, position)
+            self.refused = position != newer[-1]
             return replace(snapshot, index=index)
+        self.refused = bool(newer)
         return snapshot
 
     def _refused_lately(self, version: Version) -> bool:

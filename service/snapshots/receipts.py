@@ -13,8 +13,8 @@ Decisions
 - A file that changed within the last moments gets none: another change might bear the same time.
 - Receipts are a table in the state folder, which only the service writes: the last KEPT. One that
   cannot be read, or kept, costs the time of a hash and nothing else.
-- A worker that starts serves nobody yet, so it hashes its files side by side, on all cores; later,
-  one after the other.
+- Who starts serves nobody yet, so it hashes its files side by side, on all cores; later, one after
+  the other. `csmf-serve` begins before it imports what serves, which takes one core as long.
 
     with kept_receipts(state_dir) as receipts:
         bundle, index = read_pair(releases, current, receipts.digest)
@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -100,6 +101,27 @@ def kept_receipts(state_dir: Path, good_s: float = DAY_S) -> Iterator[Receipts]:
         yield receipts
     finally:
         receipts.keep()
+
+
+@contextmanager
+def hashed_meanwhile(state_dir: Path, folders: Iterable[Path]) -> Iterator[None]:
+    """Hash the files of these folders while something else is done, for who asks afterwards."""
+
+    def hash_all() -> None:
+        with kept_receipts(state_dir) as receipts:
+            receipts.hash_all(folders)
+
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+    except OSError:  # nothing can be left there for anybody
+        yield
+        return
+    thread = threading.Thread(target=hash_all, name="hashing")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def _read(path: Path) -> dict[Version, _Receipt]:

@@ -42,11 +42,11 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 30.0
 LAST_REQUESTS_S = 1.0  # after a swap, until no request holds the old pair
-Listener = Callable[[Snapshot, Reason | None], None]
+Listener = Callable[[Snapshot, Reason | None, bool], None]
 _handed_over: list[Snapshot] = []  # to the next holder of this process
 
 
-def ignore(_snapshot: Snapshot, _refused: Reason | None) -> None:
+def ignore(_snapshot: Snapshot, _refused: Reason | None, _changes_refused: bool) -> None:
     """A listener for those who only want the snapshot."""
 
 
@@ -65,7 +65,8 @@ class SnapshotHolder:
     ) -> None:
         """Load a pair. Raises what is wrong with the published one if none can be served.
 
-        `on_change` hears what is served and, while a newer pair is refused, the reason.
+        `on_change` hears what is served, the reason while a newer pair is refused, and whether
+        newer changes of its catalogue are.
         """
         self._releases, self._state_dir = releases, state_dir
         self._pinned = pinned(releases, pin) if pin else None
@@ -169,14 +170,14 @@ class SnapshotHolder:
         if not self._pinned:
             write_last_known(self._state_dir, snapshot.current)
         self._failed = ("", 0.0)
-        self._on_change(snapshot, None)
+        self._on_change(snapshot, None, self._fresh.refused)
 
     def _freshen(self) -> None:
         """Serve changes of the catalogue that came since."""
-        newest = self._fresh.newest(self.snapshot)
-        if newest is not self.snapshot:
+        refused, newest = self._fresh.refused, self._fresh.newest(self.snapshot)
+        if newest is not self.snapshot or self._fresh.refused != refused:
             self.snapshot = newest
-            self._on_change(newest, None)
+            self._on_change(newest, None, self._fresh.refused)
 
     def _due(self, what: Current | str) -> bool:
         """Whether to try, or to complain about, something that may have been refused before."""
@@ -188,9 +189,9 @@ class SnapshotHolder:
         name = what if isinstance(what, str) else f"{what.run_id}/{what.build_id}"
         log.error("cannot serve %s (%s), still serving %s: %s", name, reason, served, error)
         self._failed = (what, time.monotonic())
-        self._on_change(self.snapshot, reason)
+        self._on_change(self.snapshot, reason, self._fresh.refused)
 
     def _end_refusal(self) -> None:
         if self._failed[0]:
             self._failed = ("", 0.0)
-            self._on_change(self.snapshot, None)
+            self._on_change(self.snapshot, None, self._fresh.refused)

@@ -104,7 +104,8 @@ class Telemetry:
         )
         self.weights_put_back = self._counter(
             "csmf_weights_put_back_total",
-            "Records of weights that the store had lost and a worker put back into it.",
+            "Scenarios whose weights the store had lost and a worker put back into it, with their "
+            "history.",
         )
         self._define_samples()
         self._define_state()
@@ -210,6 +211,11 @@ class Telemetry:
             "Last change of the catalogue that is served, in the worker furthest behind.",
             "livemin",
         )
+        self.catalogue_refused = self._gauge(
+            "csmf_catalogue_refused",
+            "1 while a worker refuses the newest changes of the catalogue and serves older ones.",
+            "livemax",
+        )
         self.delta_items = self._gauge(
             "csmf_catalogue_delta_items",
             "Items served beside the index: new or updated since it was built.",
@@ -247,8 +253,11 @@ class Telemetry:
         for scenario, version in versions.items():
             self.weights_version.labels(scenario).set(version)
 
-    def observe_snapshot(self, snapshot: Snapshot, refused: Reason | None) -> None:
-        """This snapshot is served; why a newer one is not, if that is so."""
+    def observe_snapshot(
+        self, snapshot: Snapshot, refused: Reason | None, changes_refused: bool
+    ) -> None:
+        """This snapshot is served; why a newer one is not, and whether newer changes are not."""
+        self.catalogue_refused.set(changes_refused)
         for reason in REASONS:
             self.snapshot_refused.labels(reason).set(reason == refused)
         served = (snapshot.run_id, snapshot.build_id)

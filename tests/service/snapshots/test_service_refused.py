@@ -19,7 +19,7 @@ def hold(own_release, tmp_path):
     told = []
 
     def start(**options):
-        def listen(snapshot, refused):
+        def listen(snapshot, refused, _):
             told[:] = [snapshot.name, refused]
 
         options = {"poll_s": 60, "on_change": listen, **options}
