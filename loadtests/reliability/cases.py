@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 import sys
 from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
@@ -31,6 +32,7 @@ CHECKS = [
 MODES = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE]
 QUIET = {"deadline": None, "database": None, "suppress_health_check": list(hypothesis.HealthCheck)}
 SHOWN = 10  # failures, in words
+LONGEST_S = 30.0  # for an answer; none within it ends the experiment
 RIGHT: dict[str, Any] = {
     "weights": {"exposure": 1.0, "click": 1.8, "conversion": 1.2},
     "user": {"user_id": "u00001"},
@@ -41,15 +43,16 @@ RIGHT: dict[str, Any] = {
 }
 
 
-def hold(port: int, key: str, count: int, seed: int) -> dict[str, float]:
-    """So many requests made from the document; the figures."""
+def hold(port: int, key: str, count: int, seed: int, memory: Callable[[], int]) -> dict[str, float]:
+    """So many requests made from the document; the figures. `memory` is the service's, in bytes."""
     url = f"http://127.0.0.1:{port}"
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]
     judge = Judge(url, key, random.Random(seed))
-    while (left := count - judge.asked.total()) > 0:  # of some operations there are few that differ
-        for operation, mode in product(operations, MODES):
-            judge.ask(operation, mode, -(-left // (len(operations) * len(MODES))))
+    _ask(judge, operations, count // 4)
+    before = memory()
+    _ask(judge, operations, count)
+    after = memory()
     failed = judge.failed
     for words, number in failed.most_common(SHOWN):
         print(f"{number} times {words}", file=sys.stderr)
@@ -58,8 +61,16 @@ def hold(port: int, key: str, count: int, seed: int) -> dict[str, float]:
         "operations": len(operations),
         "cases": judge.asked.total(),
         "failed_cases": failed.total(),
+        "memory_growth_by_cases": round(after / before - 1, 4),
         **statuses,
     }
+
+
+def _ask(judge: Judge, operations: Sequence[Any], count: int) -> None:
+    """Until so many were asked: of some operations there are few cases that differ."""
+    while (left := count - judge.asked.total()) > 0:
+        for operation, mode in product(operations, MODES):
+            judge.ask(operation, mode, -(-left // (len(operations) * len(MODES))))
 
 
 class Judge:
@@ -87,7 +98,7 @@ class Judge:
 
     def _hold(self, label: str, case: Any) -> None:  # noqa: ANN401  schemathesis's own
         self._set_right(case)
-        response = case.call(base_url=self._url, session=self._session)
+        response = case.call(base_url=self._url, session=self._session, timeout=LONGEST_S)
         self.asked[label] += 1
         self.statuses[response.status_code] += 1
         try:

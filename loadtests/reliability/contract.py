@@ -1,7 +1,8 @@
 """Hold every answer against the OpenAPI document, and throw bytes of any kind at the port.
 
 Decisions
-- Requests come from the document (cases.py), with a key that may do everything.
+- Requests come from the document (cases.py), with a key that may do everything. Memory is counted
+  after the first quarter of them, and after all.
 - Bytes come over many connections at once (garbage.py), while somebody else asks /retrieve: each of
   those requests must be answered. Memory and connections are counted after a first part of the
   bytes, when every kind of buffer has been asked for, and once all are sent and forgotten.
@@ -47,6 +48,7 @@ def thresholds(options: argparse.Namespace) -> list[Threshold]:
         *(Threshold("contract", figure, at_most=0) for figure in none),
         Threshold("contract", "slowest_probe_s", at_most=SLOWEST_S),
         Threshold("contract", "memory_growth", at_most=0.05),
+        Threshold("contract", "memory_growth_by_cases", at_most=0.05),
     ]
 
 
@@ -63,7 +65,9 @@ def run(options: argparse.Namespace, work: Path) -> dict[str, float]:
     flags = ("--workers", "2", "--anonymous", "", "--keys-file", str(keys))
     with RunningService(releases, work, *flags) as service:
         workers = service.workers()
-        figures = cases.hold(service.port, key, options.cases, options.seed)
+        figures = cases.hold(
+            service.port, key, options.cases, options.seed, lambda: _private(service)
+        )
         figures |= asyncio.run(_bytes(service, key, options.garbage, options.seed))
         return figures | {
             "errors_logged": service.logged(" ERROR ") + service.logged("Traceback"),

@@ -191,7 +191,7 @@ class Client:
 def _request(path: str, body: bytes) -> bytes:
     head = (
         f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(body)}\r\n\r\n"
+        f"connection: keep-alive\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 

@@ -21,15 +21,15 @@ import argparse
 import json
 import os
 import statistics
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from loadtests.plot import plot_overload
 from loadtests.reliability.openloop import Offer, offered
 from loadtests.reliability.pairs import find_pairs, make_runs
-from loadtests.reliability.running import RunningService, ServiceError
+from loadtests.reliability.running import RunningService, ServiceError, one_core
 from loadtests.verdict import Threshold
 
 LOADS = "0.5,0.8,1,1.5,2,3,5"
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace, work: Path) -> Figures:
     bodies = [json.dumps({"user": user, "k": options.k}) for user in pair.users()]
     flags = ["--workers", "1", *options.flags.split()]
     with ExitStack() as stack:
-        with _one_core(0):
+        with one_core(0):
             ports = {
                 name: stack.enter_context(
                     RunningService(pair.releases, work / name, *flags, "--recall-floor", str(floor))
@@ -96,17 +96,6 @@ def run(options: argparse.Namespace, work: Path) -> Figures:
         options.out.mkdir(parents=True, exist_ok=True)
         plot_overload(figures, list(SERVICES), options.loads, options.out / "overload.png")
     return figures
-
-
-@contextmanager
-def _one_core(number: int) -> Iterator[None]:
-    """Processes that start meanwhile stay on one of the cores."""
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {sorted(cores)[number]})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, cores)
 
 
 def _unloaded(offer: Offer) -> Figures:

@@ -7,6 +7,7 @@ divided by the number of those who share it.
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -14,6 +15,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +91,17 @@ class RunningService:
     def memory(self) -> dict[int, Memory]:
         """Of each worker."""
         return {worker: _memory(worker) for worker in self.workers()}
+
+
+@contextmanager
+def one_core(number: int) -> Iterator[None]:
+    """This thread, and what it starts meanwhile, stays on one of the cores; 0 is the first."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(cores)[number]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def _memory(process: int) -> Memory:

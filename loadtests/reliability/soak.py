@@ -4,8 +4,9 @@ Decisions
 - All that operators do goes on meanwhile: weights every minute, the catalogue every two and a half,
   another pair every five. The catalogue has two states that take turns: what is served beside the
   index stays of one size, so that what grows all the same is the service.
-- Commands that build run at a low priority, as they would on a machine of their own: this is
-  about the service, not about its neighbours. What workers do to load a pair is the service's.
+- All workers share one core; who asks, and the commands that build, have another, as they would on
+  machines of their own: this is about the service, not about its neighbours. What workers do to
+  load a pair is the service's.
 - Everything comes in the middle of its interval, so that each quarter of the run sees as much of it
   as any other, and what two quarters differ in is their age.
 - The rate is a share of the least of several capacities, each what the service answers to clients
@@ -24,6 +25,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import astuple, fields
 from itertools import count
 from pathlib import Path
@@ -33,7 +35,7 @@ import pyarrow.parquet as pq
 
 from loadtests.reliability.load import NO_ANSWER, Answer, Client, capacity, loaded
 from loadtests.reliability.pairs import Pair, csmf_index, find_pairs
-from loadtests.reliability.running import RunningService, ServiceError
+from loadtests.reliability.running import RunningService, ServiceError, one_core
 from loadtests.reliability.soak_figures import Look, Slice, growth, latency
 from loadtests.reliability.weights import Operator
 from loadtests.verdict import Threshold
@@ -76,10 +78,14 @@ def run(options: argparse.Namespace, work: Path) -> dict[str, float]:
     """Serve; the figures, and a plot and a table beside them."""
     work.mkdir(parents=True, exist_ok=True)
     pairs, log = _make(work, options.items)
-    with RunningService(pairs[0].releases, work, *FLAGS, str(options.workers)) as service:
+    service = RunningService(pairs[0].releases, work, *FLAGS, str(options.workers))
+    with ExitStack() as stack:
+        with one_core(0):
+            stack.enter_context(service)
         workers = service.workers()
         soak = Soak(service, pairs, log, 60 * options.minutes)
-        asyncio.run(soak.run(options))
+        with one_core(-1):
+            asyncio.run(soak.run(options))
         died = len(set(workers) - set(service.workers()))
     if options.out:
         _keep(soak, options.out)

@@ -65,7 +65,7 @@ def test_an_answer_that_the_document_lacks_is_counted(status, content_type, body
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        figures = cases.hold(server.server_port, "key", count=1, seed=1)
+        figures = cases.hold(server.server_port, "key", count=1, seed=1, memory=lambda: 1)
         server.shutdown()
     assert (figures["cases"], figures["failed_cases"]) == (1, failed)
 
