@@ -25,7 +25,7 @@ import ssl
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -103,36 +103,51 @@ def _parser() -> argparse.ArgumentParser:
 
 def _problem(settings: Settings) -> str | None:
     """Why the workers could not start, in one line."""
-    # Imported late: prometheus_client reads PROMETHEUS_MULTIPROC_DIR when it is first imported.
-    with hashed_meanwhile(settings.state_dir, _folders(settings)):
-        from service.access.keys import KeysError  # noqa: PLC0415
-        from service.access.ring import open_ring  # noqa: PLC0415
-        from service.app import open_holder, open_store, open_traces  # noqa: PLC0415
-        from service.features.layout import FeaturesUrlError  # noqa: PLC0415
-        from service.features.store import connections  # noqa: PLC0415
-        from service.snapshots.bounds import SizeError  # noqa: PLC0415
-        from service.snapshots.golden import GoldenCheckError  # noqa: PLC0415
-        from service.weights.store import StoreUnavailableError  # noqa: PLC0415
-
-    unusable = (StoreUnavailableError, FeaturesUrlError, KeysError)
-    refused = (BundleError, SizeError, GoldenCheckError, *unusable)
     try:
-        open_ring(settings)
-        _check_tls(settings)
-        if traces := open_traces(settings):
-            traces.close()
-        with _listening(settings):
-            open_store(settings).close()
-            if settings.features_url.get_secret_value():
-                connections(settings)
-            if not settings.pin:
-                read_current(settings.releases)  # SPEC rule C1
+        with ExitStack() as held:
+            with hashed_meanwhile(settings.state_dir, _folders(settings)):
+                _check_settings(settings)
+                held.enter_context(_listening(settings))
+            from service.app import open_holder  # noqa: PLC0415  (as below)
+
             holder = open_holder(settings)
             if settings.workers == 1:  # which is this process
                 holder.hand_over()
-    except (*refused, RuntimeError, OSError) as error:
+    except Exception as error:
+        if not isinstance(error, _mistakes()):
+            raise
         return " ".join(str(error).split())
     return None
+
+
+def _check_settings(settings: Settings) -> None:
+    """Raises what is wrong with them, before anything large is read."""
+    # Imported late: prometheus_client reads PROMETHEUS_MULTIPROC_DIR when it is first imported.
+    from service.access.ring import open_ring  # noqa: PLC0415
+    from service.app import open_store, open_traces  # noqa: PLC0415
+    from service.features.store import connections  # noqa: PLC0415
+
+    open_ring(settings)
+    _check_tls(settings)
+    if traces := open_traces(settings):
+        traces.close()
+    open_store(settings).close()
+    if settings.features_url.get_secret_value():
+        connections(settings)
+    if not settings.pin:
+        read_current(settings.releases)  # SPEC rule C1
+
+
+def _mistakes() -> tuple[type[Exception], ...]:
+    """Faults of whoever starts the service, or of what is to be served; not of this program."""
+    from service.access.keys import KeysError  # noqa: PLC0415  (as above)
+    from service.features.layout import FeaturesUrlError  # noqa: PLC0415
+    from service.snapshots.bounds import SizeError  # noqa: PLC0415
+    from service.snapshots.golden import GoldenCheckError  # noqa: PLC0415
+    from service.weights.store import StoreUnavailableError  # noqa: PLC0415
+
+    unusable = (StoreUnavailableError, FeaturesUrlError, KeysError)
+    return (BundleError, SizeError, GoldenCheckError, *unusable, RuntimeError, OSError)
 
 
 def _folders(settings: Settings) -> tuple[Path, ...]:

@@ -19,6 +19,7 @@ import argparse
 import asyncio
 import csv
 import json
+import os
 import random
 import statistics
 import sys
@@ -76,6 +77,8 @@ def thresholds(_: argparse.Namespace) -> list[Threshold]:
 
 def run(options: argparse.Namespace, work: Path) -> dict[str, float]:
     """Serve; the figures, and a plot and a table beside them."""
+    if len(os.sched_getaffinity(0)) < 2:
+        raise ServiceError("a soak needs two cores: one for the workers, one for who asks them")
     work.mkdir(parents=True, exist_ok=True)
     pairs, log = _make(work, options.items)
     service = RunningService(pairs[0].releases, work, *FLAGS, str(options.workers))
@@ -113,6 +116,8 @@ class Soak:
                 await capacity(client, at_once=AT_ONCE, seconds=MEASURED * self._long_s)
             )
         self._rate = options.rate or options.share * min(self._capacities)
+        if not self._rate:
+            raise ServiceError("no answer came while the capacity was measured: take more minutes")
         self._began = time.monotonic()
         self.slices = [Slice(self._long_s * (n + 1) / SLICES, []) for n in range(SLICES)]
         async with loaded(client, self._rate, self._add), asyncio.TaskGroup() as doing:

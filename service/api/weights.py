@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -41,6 +42,7 @@ from service.weights.record import (
     VariantName,
     WeightsRecord,
 )
+from service.weights.store import StoreUnavailableError
 
 
 def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -176,7 +178,8 @@ def _signed(name: str, body: Signed, parts: Parts, in_force: WeightsRecord | Non
 
 def _changed(record: WeightsRecord, parts: Parts) -> WeightsChange:
     """Put a new record on this worker's board and show it beside the one before."""
-    parts.board.refresh()
+    with suppress(StoreUnavailableError):  # it is written, and the board will hear of it
+        parts.board.refresh()
     older = parts.store.history(record.scenario, 1, before=record.version)
     if not older and record.scenario == DEFAULT_SCENARIO:
         older = [WeightsRecord.first(parts.holder.snapshot.default_weights.as_dict())]

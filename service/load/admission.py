@@ -20,9 +20,9 @@ Decisions
   flight stays within the bound that is set.
 - What nobody waits for any more is not computed: clients that give up and ask again would keep a
   worker busy for ever with answers to nobody.
-- A deadline that cannot be kept is no pressure by itself, nor is a client that is gone: what one
-  caller is in a hurry for, or gives up, must not cost all others recall. It is where the worker
-  never comes to rest.
+- Whoever was turned away for want of a place shows pressure. One deadline that was not kept, or one
+  client that gave up, does not: a caller in a hurry must not cost all others recall. Deadlines do
+  that an idle worker would have kept, where it keeps few of them.
 - A worker that has nothing else to do answers whatever the deadline says: what it measured may have
   been a bad moment, and only another answer can tell.
 
@@ -45,6 +45,7 @@ from typing import Literal
 
 WINDOW = 64  # answers between looks at the queue
 SPARE = 3  # of them, how many may leave the worker idle: 5 %
+LATE = WINDOW // 4  # deadlines not kept in a window that are pressure
 SMOOTHING = 1 / 32  # weight of one answer in the mean time of an answer
 
 Reason = Literal["full", "deadline", "dropped", "gone"]
@@ -87,7 +88,8 @@ class Admission:
         self._on_window, self._clock = on_window, clock
         self._most = most
         self._left: list[int] = []  # in flight after each answer of this window
-        self._refused, self._crowded = 0, 0  # in this window; of these, by others and no deadline
+        self._refused = 0  # in this window
+        self._crowded, self._late = 0, 0  # of these: for want of a place, of time for the others
         self._elsewhere = 0  # of those in flight, who wait for another service
         self._answered = -math.inf  # the last one, when
 
@@ -120,6 +122,7 @@ class Admission:
             reason = "full"
         elif self.here and self.expected_s > budget_s:
             reason = "deadline"
+            self._late += budget_s >= self.lag_s + self.service_s
         if reason:
             self._count(reason)
         return reason
@@ -139,6 +142,7 @@ class Admission:
             turn.dropped = "dropped"
         elif late and self.here > 1:
             turn.dropped = "deadline"
+            self._late += 1
         return turn.dropped is not None
 
     @contextmanager
@@ -170,7 +174,7 @@ class Admission:
         return self.here + coming >= self.limit or self.in_flight + coming >= self._most
 
     def _count(self, reason: Reason) -> None:
-        self._refused += reason != "gone"
+        self._refused += 1
         self._crowded += reason in ("full", "dropped")
         self.counts[reason] += 1
 
@@ -178,12 +182,12 @@ class Admission:
         """Set the limit by what the window showed."""
         emptiest = sorted(self._left)[SPARE]
         standing, shrinking = emptiest - 1, self._left[-1] < self._left[0]
-        busy = bool(self._refused and emptiest)
-        self._on_window(bool(self._crowded) or busy or standing > self.limit / 2)
+        crowded = self._crowded > 0 or standing > self.limit / 2
+        self._on_window(crowded or self._late > LATE)
         if not self._refused or not emptiest:
             self.limit = min(self._most, self.limit + 1)
         elif standing > 0 and not shrinking:
             longest = min(self.limit, max(self._left) + 1)
             self.limit = max(2, longest - standing)
         self._left.clear()
-        self._refused, self._crowded = 0, 0
+        self._refused, self._crowded, self._late = 0, 0, 0

@@ -4,7 +4,8 @@ Decisions
 - Down fast, up slowly: a step down after DOWN_S of pressure without a break, a step up after UP_S
   without any. A worker that answers more because it searches less would be back under pressure at
   once if it forgot as fast.
-- Pressure is the admission's word for it: somebody was refused, or the queue was never short.
+- Pressure is the admission's word for it: somebody found no place, many deadlines were not kept, or
+  the queue was never short.
 - Steps are shares of the cells that recall needs. How far a list really goes down is decided by the
   recall that was measured for it (retrieval/effort.py): the operator's floor holds at every step.
 """

@@ -128,9 +128,10 @@ class ItemIndex:
         return find_rows(self.ids_N, keys_of(item_ids))
 
     def ids_of(self, rows_K: Rows) -> list[str]:
-        """Item ids of rows; decoded at once, as no id holds a NUL."""
-        joined = b"\0".join(self.ids_N[rows_K].tolist()).decode()
-        return joined.split("\0") if len(rows_K) else []
+        """Item ids of rows; decoded at once, unless one holds a NUL."""
+        keys = self.ids_N[rows_K].tolist()
+        found: list[str] = b"\0".join(keys).decode().split("\0")
+        return found if len(found) == len(keys) else [key.decode() for key in keys]
 
     def vectors_of(self, rows_K: Rows) -> Floats:
         """Vectors [K, M] of rows."""

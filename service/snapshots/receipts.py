@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -76,10 +75,23 @@ class Receipts:
 
     def hash_all(self, folders: Iterable[Path]) -> None:
         """Hash the files of these folders side by side; what is wrong with them is found later."""
-        with suppress(OSError), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with self.hashing(folders):
+            pass
+
+    @contextmanager
+    def hashing(self, folders: Iterable[Path]) -> Iterator[None]:
+        """Do that while something else is done; no more of it than is begun if that fails."""
+        pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="hashing")
+        with suppress(OSError):
             files = [path for folder in folders for path in folder.iterdir() if path.is_file()]
             for path in sorted(files, key=lambda path: -path.stat().st_size):
                 pool.submit(self.digest, path)
+        try:
+            yield
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+        pool.shutdown()
 
     def keep(self) -> None:
         """Leave what was hashed to the next process."""
@@ -106,22 +118,13 @@ def kept_receipts(state_dir: Path, good_s: float = DAY_S) -> Iterator[Receipts]:
 @contextmanager
 def hashed_meanwhile(state_dir: Path, folders: Iterable[Path]) -> Iterator[None]:
     """Hash the files of these folders while something else is done, for who asks afterwards."""
-
-    def hash_all() -> None:
-        with kept_receipts(state_dir) as receipts:
-            receipts.hash_all(folders)
-
-    try:
+    with suppress(OSError):
         state_dir.mkdir(parents=True, exist_ok=True)
-    except OSError:  # nothing can be left there for anybody
+    if not os.access(state_dir, os.W_OK):  # nothing can be left there for anybody
         yield
         return
-    thread = threading.Thread(target=hash_all, name="hashing")
-    thread.start()
-    try:
+    with kept_receipts(state_dir) as receipts, receipts.hashing(folders):
         yield
-    finally:
-        thread.join()
 
 
 def _read(path: Path) -> dict[Version, _Receipt]:

@@ -79,7 +79,7 @@ class WeightsBoard:
 
         Raises StoreUnavailableError, changing nothing where the store could not be read. It is
         read under the lock: an older answer never replaces a newer one. Who waits for the lock in
-        vain is told that the store is away: it keeps the one that has it.
+        vain gives up: the store keeps the one that has it.
         """
         with self._turn():
             stored, known = self._store.current(), self.records
@@ -91,7 +91,7 @@ class WeightsBoard:
             for record in lost.values():
                 self.give_back(record)
             self._on_refresh(self.records, self.refreshed_at)
-            self._last_known.follow(self._store, records)
+        self._last_known.follow(self._store, records)
 
     def give_back(self, record: WeightsRecord) -> None:
         """Put a record that the store lost back into it, with its history."""
@@ -103,7 +103,7 @@ class WeightsBoard:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         if not self._refreshing.acquire(timeout=TURN_S):
-            raise StoreUnavailableError(f"it has not answered for {TURN_S:g} s")
+            raise StoreUnavailableError(f"it keeps another request waiting, {TURN_S:g} s by now")
         try:
             yield
         finally:

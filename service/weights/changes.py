@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from service.weights.record import Schedule, WeightsRecord
+from service.weights.record import DEFAULT_SCENARIO, Schedule, WeightsRecord
 from service.weights.store import UnknownVersionError, VersionConflictError, WeightsStore
 
 MOST_SCENARIOS = 1000  # each has its own labels among the metrics, and nothing removes one
@@ -143,10 +143,8 @@ def _append_next(store: WeightsStore, change: Change, edit: Edit) -> WeightsReco
     if change.expected_version not in (None, version):
         raise VersionConflictError(change.expected_version, newest)
     before = newest or change.in_force
-    if newest is None and len(store.current()) >= MOST_SCENARIOS:
-        raise ChangeError(
-            "scenario", change.scenario, f"one of the {MOST_SCENARIOS} that there are"
-        )
+    if newest is None and change.scenario != DEFAULT_SCENARIO:
+        _check_room(store, change)
     record = WeightsRecord.model_validate(
         {
             **(_content(before) if before else {}),
@@ -160,6 +158,12 @@ def _append_next(store: WeightsStore, change: Change, edit: Edit) -> WeightsReco
     )
     store.append(record)
     return record
+
+
+def _check_room(store: WeightsStore, change: Change) -> None:
+    if len(store.current()) >= MOST_SCENARIOS:
+        expected = f"one of the scenarios that there are: {MOST_SCENARIOS} is the most"
+        raise ChangeError("scenario", change.scenario, expected)
 
 
 def _content(record: WeightsRecord) -> dict[str, object]:

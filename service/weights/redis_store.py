@@ -8,7 +8,8 @@ Decisions
   can see a current record without its history entry, and nobody a history that is only half put
   back. The braces keep all keys in one cluster slot.
 - Short time-outs: an operator's command should say that Redis is away, not hang.
-- A lost reply is retried once; an append that finds exactly its own record there has succeeded.
+- A lost reply is retried once; an append that finds exactly its own record there has succeeded,
+  whatever came after it.
 """
 
 from __future__ import annotations
@@ -90,8 +91,9 @@ class RedisStore:
     def append(self, record: WeightsRecord) -> None:
         """Add the next version, or raise VersionConflictError."""
         if not self._ran(self._append, [record]):
-            newest = next(iter(self.history(record.scenario, 1)), None)
-            if newest != record:
+            there = self.history(record.scenario, 1, before=record.version + 1)
+            if there != [record]:
+                newest = next(iter(self.history(record.scenario, 1)), None)
                 raise VersionConflictError(record.version - 1, newest)
 
     def restore(self, *records: WeightsRecord) -> int:

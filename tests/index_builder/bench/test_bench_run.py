@@ -99,6 +99,8 @@ def test_a_goal_that_is_missed_says_so():
     found = judged(*rows)
     assert found["bytes a vector, fp16"].met
     assert faster.name not in found  # which is a goal of large catalogues
+    beaten = judged(row("ours", 0.01, 0.9, False), rows[1], items=4_000_000)[faster.name]
+    assert (beaten.value, beaten.met) == (0, False)
 
 
 def test_an_unknown_contender_is_refused(tmp_path, capsys):

@@ -16,8 +16,9 @@ LONGEST = 128
 class Worker:
     """Answers take 1 on average; requests come at random, whatever the worker does."""
 
-    def __init__(self, seed=0):
+    def __init__(self, seed=0, deadline=math.inf, patience=math.inf):
         self.now, self._random = 0.0, random.Random(seed)
+        self._deadline, self._patience = deadline, patience
         self.windows = []
         self.admission = Admission(LONGEST, self.windows.append, lambda: self.now)
         self._queue, self._computed = deque(), None  # (when, turn) of the one at hand
@@ -32,12 +33,15 @@ class Worker:
             while self._computed and self._computed[0] <= due:
                 self._answer()
             self.now = due
-            if self.admission.refusal():
+            if self.admission.refusal(self._deadline):
                 self.refused += 1
                 self.pause(REFUSING)
             else:
-                self._queue.append(self.admission.enter())
+                self._queue.append(self.admission.enter(self._deadline, self._giving_up(due)))
                 self._compute()
+
+    def _giving_up(self, due):
+        return lambda: self.now - due > self._patience
 
     def pause(self, seconds):
         """What is computed is done so much later."""
@@ -217,17 +221,21 @@ def test_who_gives_up_costs_nobody_else_recall():
     assert not any(unhurried(gone))
 
 
-def test_deadlines_that_a_worker_without_rest_cannot_keep_are_pressure(clock):
-    windows = []
-    admission = Admission(LONGEST, windows.append, clock)
-    under_way = admission.enter()
-    for _ in range(2 * WINDOW):
-        following = admission.enter()
-        clock.now += 0.01
-        admission.leave(under_way)
-        under_way = following
-        assert admission.service_s == 0 or admission.refusal(1e-6) == "deadline"
-    assert windows == [True, True]
+@pytest.mark.parametrize("deadline", [1.5, 2.5, 8.0])  # of an answer's mean time
+def test_callers_who_cannot_wait_are_pressure_where_a_worker_keeps_few_of_their_deadlines(deadline):
+    worker = Worker(deadline=deadline)
+    worker.offer(4, 40 * WINDOW)
+    assert worker.admission.counts["deadline"] > 0
+    assert all(worker.windows[5:])
+
+
+def test_clients_that_give_up_leave_a_worker_that_answers_those_who_still_wait():
+    patience = 30.0
+    worker = Worker(patience=patience)
+    worker.offer(2, 40 * WINDOW)
+    begun = 10 * WINDOW
+    in_time = [at for at, spent in worker.answers if at > begun and spent < patience]
+    assert len(in_time) > 0.85 * 30 * WINDOW
 
 
 def test_what_nobody_waits_for_any_more_is_dropped(clock):

@@ -3,16 +3,23 @@
 import math
 import os
 import time
+from pathlib import Path
 
 import pytest
 
 from bundle import files
 from bundle.errors import HashMismatchError
-from bundle.store import read_current
+from bundle.store import pair_folders, read_current
 from service.snapshots import receipts as module
 from service.snapshots import releases
 from service.snapshots.loading import load_snapshot
-from service.snapshots.receipts import DAY_S, FILE, Receipts, kept_receipts
+from service.snapshots.receipts import (
+    DAY_S,
+    FILE,
+    Receipts,
+    hashed_meanwhile,
+    kept_receipts,
+)
 from service.snapshots.releases import SnapshotHolder
 
 
@@ -143,3 +150,32 @@ def test_where_the_state_folder_cannot_be_written_files_are_hashed_each_time(
     for _ in range(2):
         assert load(settled, tmp_path / "nowhere").build_id == "b1"
     assert hashed.count("items.faiss") == 2
+
+
+def test_what_is_hashed_meanwhile_is_known_afterwards(settled, tmp_path, hashed):
+    current = read_current(settled.releases)
+    folders = pair_folders(settled.releases, current.run_id, current.build_id)
+    with hashed_meanwhile(tmp_path / "state", folders):
+        pass
+    assert {"items.faiss", "user_tower.onnx"} <= set(hashed)
+    hashed.clear()
+    load(settled, tmp_path / "state")
+    assert hashed == []
+
+
+def test_a_start_that_fails_at_once_does_not_hash_on(settled, tmp_path, hashed, monkeypatch):
+    monkeypatch.setattr(module.os, "cpu_count", lambda: 1)
+    many = [tmp_path / f"{number}" for number in range(50)]
+    for folder in many:
+        folder.mkdir()
+        (folder / "file").write_bytes(bytes(1 << 20))
+    with pytest.raises(KeyError), hashed_meanwhile(tmp_path / "state", many):
+        raise KeyError
+    assert len(hashed) < 40
+
+
+def test_where_no_receipt_can_be_left_nothing_is_hashed_meanwhile(settled, hashed, caplog):
+    with hashed_meanwhile(Path("/proc/none"), [settled.directory]):
+        pass
+    assert hashed == []
+    assert caplog.text == ""

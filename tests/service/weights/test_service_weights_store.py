@@ -118,8 +118,9 @@ def test_there_are_only_so_many_scenarios(store, monkeypatch):
     monkeypatch.setattr(changes, "MOST_SCENARIOS", 2)
     set_weights(store, change("one"), BALANCED)
     set_weights(store, change("two"), BALANCED)
-    with pytest.raises(ChangeError, match="one of the 2 that there are, got 'three'"):
+    with pytest.raises(ChangeError, match="2 is the most, got 'three'"):
         set_weights(store, change("three"), BALANCED)
+    assert set_weights(store, change("default"), BALANCED).version == 1
     assert set_weights(store, change("two"), BALANCED).version == 2
 
 
@@ -163,6 +164,9 @@ def test_an_append_repeated_because_its_answer_was_lost_has_succeeded(empty_redi
     record = set_weights(store, change(), BALANCED)
     store.append(record)
     assert store.history("feed", limit=10) == [record]
+    newer = set_weights(store, change(), BALANCED)
+    store.append(record)
+    assert store.history("feed", limit=10) == [newer, record]
     with pytest.raises(VersionConflictError):
         store.append(record.model_copy(update={"author": "somebody else"}))
 
