@@ -9,6 +9,7 @@ Decisions
   load a pair is the service's.
 - Everything comes in the middle of its interval, so that each quarter of the run sees as much of it
   as any other, and what two quarters differ in is their age.
+- The machine is looked at, too: what slows a fixed piece of work down is not the service.
 - The rate is a share of the least of several capacities, each what the service answers to clients
   that never pause: 70% of what a shared machine can do at its best may be all that it can do later.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
+import hashlib
 import json
 import os
 import random
@@ -47,6 +49,7 @@ SLICES = 60  # of the run
 LOOKS = 360  # at memory and files
 SHOWN = 50, 99  # percentiles
 AT_ONCE = 16
+PROBE, PROBES = bytes(1 << 18), 9
 CHANGED = 30  # rows of a change
 FLAGS = ("--releases-poll-s", "0.5", "--max-in-flight", "1000", "--workers")
 
@@ -169,7 +172,8 @@ class Soak:
         files = sum(len(list(Path(f"/proc/{worker}/fd").iterdir())) for worker in memory)
         resident = sum(each.resident for each in memory.values())
         proportional = sum(each.proportional for each in memory.values())
-        self.looks.append(Look(time.monotonic() - self._began, resident, proportional, files))
+        seen = (resident, proportional, files, _probe_ms())
+        self.looks.append(Look(time.monotonic() - self._began, *seen))
 
     def _add(self, answer: Answer) -> None:
         self._answered += 1
@@ -198,6 +202,16 @@ class Soak:
         }  # fmt: skip
 
 
+def _probe_ms() -> float:
+    """How long the machine takes, right now, for what always is the same work."""
+    took = []
+    for _ in range(PROBES):
+        began = time.perf_counter()
+        hashlib.sha256(PROBE).digest()
+        took.append(time.perf_counter() - began)
+    return 1e3 * min(took)
+
+
 def _keep(soak: Soak, out: Path) -> None:
     """A plot, and tables of what it shows, for people."""
     from loadtests.reliability.soak_plot import plot_soak  # noqa: PLC0415  matplotlib takes seconds
@@ -208,6 +222,7 @@ def _keep(soak: Soak, out: Path) -> None:
     ends = [each.second / 60 for each in known]
     plot_soak(
         {f"{part}%": (ends, [each.percentile(part) for each in known]) for part in SHOWN},
+        {"probe": (minutes, [look.probe_ms for look in soak.looks])},
         {name: (minutes, [getattr(look, name) / 2**20 for look in soak.looks])
          for name in ("resident", "proportional")},
         {"open files": (minutes, [look.files for look in soak.looks])},

@@ -1,6 +1,6 @@
-"""The picture of a soak: latency, memory and open files over its minutes; lines where a pair came.
+"""The picture of a soak: latency, the machine, memory and files; lines where a pair came.
 
-plot_soak({"p99": (minutes, milliseconds)}, {"resident": …}, {"open files": …}, [5.0], Path("…"))
+plot_soak({"p99": (minutes, milliseconds)}, {"probe": …}, {"resident": …}, …, [5.0], Path("…"))
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ Line = tuple[Sequence[float], Sequence[float]]  # minutes, values
 COLOURS = {
     "50%": "#7fb3d5",
     "99%": "#1b4f72",
+    "probe": "#922b21",
     "resident": "#d4ac0d",
     "proportional": "#1e8449",
     "open files": "#7d3c98",
@@ -23,18 +24,20 @@ COLOURS = {
 
 def plot_soak(
     latency: Mapping[str, Line],
+    machine: Mapping[str, Line],
     memory: Mapping[str, Line],
     files: Mapping[str, Line],
     swaps: Sequence[float],
     out: Path,
 ) -> Figure:
-    """Write a PNG of three panels: milliseconds, MB, a count; the figure."""
-    figure = Figure(figsize=(9, 8), layout="constrained")
-    panels = figure.subplots(3, 1, sharex=True)
+    """Write a PNG of four panels: milliseconds twice, MB, a count; the figure."""
+    figure = Figure(figsize=(9, 10), layout="constrained")
+    panels = figure.subplots(4, 1, sharex=True)
     panels[0].set(ylabel="retrieve, ms", yscale="log")
-    panels[1].set(ylabel="MB, all workers")
-    panels[2].set(ylabel="all workers", xlabel="minutes")
-    for axes, lines in zip(panels, (latency, memory, files), strict=True):
+    panels[1].set(ylabel="fixed work, ms")
+    panels[2].set(ylabel="MB, all workers")
+    panels[3].set(ylabel="all workers", xlabel="minutes")
+    for axes, lines in zip(panels, (latency, machine, memory, files), strict=True):
         for name, (minutes, values) in lines.items():
             axes.plot(minutes, values, color=COLOURS[name], label=name)
         for minute in swaps:

@@ -33,7 +33,7 @@ def looks(leak_mb_per_hour=0.0, leaked_files=0):
     sizes = [int((200 + leak_mb_per_hour * part) * mb) for part in of_run]
     files = [50 + number % 7 + int(leaked_files * part) for number, part in enumerate(of_run)]
     rows = zip(of_run, sizes, files, strict=True)
-    return [Look(3600 * part, size, size // 2, n) for part, size, n in rows]
+    return [Look(3600 * part, size, size // 2, n, 0.2) for part, size, n in rows]
 
 
 def test_memory_and_files_that_stay_flat_do_not_grow():
@@ -52,7 +52,7 @@ def test_a_leak_of_memory_or_of_files_is_growth():
 
 def slices(factor):
     chance = random.Random(1)
-    times = [[chance.expovariate(1) for _ in range(200)] for _ in range(60)]
+    times = [[chance.expovariate(1) for _ in range(2000)] for _ in range(60)]
     return [
         Slice(60.0 * place, [ms * (factor if place >= 45 else 1) for ms in each])
         for place, each in enumerate(times, 1)
@@ -66,6 +66,15 @@ def test_the_drift_of_latency_is_found_within_its_bounds(factor):
     assert figures["p99_drift"] == pytest.approx(factor - 1, abs=0.1)
 
 
+def test_minutes_that_belonged_to_others_are_not_taken_for_a_drift():
+    disturbed = slices(1.0)
+    for each in disturbed[-5:]:
+        each.milliseconds[:] = [100 * ms for ms in each.milliseconds]
+    figures = latency(disturbed, random.Random(2))
+    assert abs(figures["p99_drift"]) < 0.1
+    assert figures["p99_ms_of_all_last_quarter"] > 10 * figures["p99_ms_of_all_first_quarter"]
+
+
 def test_a_picture_and_a_table_are_kept_of_what_was_seen(tmp_path):
     seen = SimpleNamespace(looks=looks(), slices=slices(1.0), done=[(300.0, "pair")])
     soak._keep(seen, tmp_path)
@@ -76,7 +85,7 @@ def test_a_picture_and_a_table_are_kept_of_what_was_seen(tmp_path):
 
 def test_the_picture_shows_all_of_every_line(tmp_path):
     line = ([0.0, 60.0], [200.0, 310.0])
-    lines = ({name: line} for name in ("99%", "resident", "open files"))
+    lines = ({name: line} for name in ("99%", "probe", "resident", "open files"))
     for axes in plot_soak(*lines, [5.0], tmp_path / "soak.png").axes:
         lowest, highest = axes.get_ylim()
         assert lowest <= min(line[1])
