@@ -8,7 +8,8 @@ Decisions
   runs beside the one that is judged, on the same core, and idles while that is under load: a worker
   that has just been overloaded still searches less, and its own capacity would be another.
 - A machine that is shared is not as fast now as it was a minute ago, so the load follows the
-  capacity found right before it, and goodput is held against that before and that after.
+  capacity found right before it, goodput is held against that before and that after, and each
+  figure is the median over rounds of all loads; failures are added up.
 - Loads go upwards, so that none finds the worker in the state that a higher one left behind. The
   first seconds of each are not counted: so long the worker takes to see what happens to it.
 - Judged is the service as it is shipped, with steps of effort: at five times the capacity the time
@@ -21,7 +22,7 @@ import argparse
 import json
 import os
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -46,8 +47,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--items", type=int, default=200_000, help="of the pair made here (default: %(default)s)")
     add("--k", type=int, default=100, help="items of each answer (default: %(default)s)")
     add("--loads", type=_loads, default=LOADS, help="of capacity (default: %(default)s)")
-    add("--seconds", type=float, default=20, help="of each load (default: %(default)s)")
-    add("--settle", type=float, default=4, help="of these, not counted (default: %(default)s)")
+    add("--rounds", type=int, default=3, help="of all loads (default: %(default)s)")
+    add("--seconds", type=float, default=8, help="of each load (default: %(default)s)")
+    add("--settle", type=float, default=3, help="of these, not counted (default: %(default)s)")
     add("--flags", default="", help="more flags of csmf-serve, such as '--deadline-ms 20'")
 
 
@@ -82,20 +84,29 @@ def run(options: argparse.Namespace, work: Path) -> Figures:
             }
         full = Offer(ports["full"], "/retrieve", bodies, options.seconds, options.settle)
         full = replace(full, core=max(os.sched_getaffinity(0)))
-        figures = _unloaded(full)
-        for name, port in ports.items():
-            before = _capacity(full)
-            for load in options.loads:
-                seen = offered(replace(full, port=port, rate=load * before))
-                after = _capacity(full)
-                around = statistics.fmean((before, after))
-                figures |= _named(f"{name}_{load:g}x", seen, around, figures["unloaded_p99_ms"])
-                before = after
-    figures["failed"] = sum(value for name, value in figures.items() if name.endswith("_failed"))
+        rounds = [_round(full, ports, options.loads) for _ in range(options.rounds)]
+    figures = {
+        name: round(statistics.median(each[name] for each in rounds), 3) for name in rounds[0]
+    }
+    figures["failed"] = sum(each["failed"] for each in rounds)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         plot_overload(figures, list(SERVICES), options.loads, options.out / "overload.png")
     return figures
+
+
+def _round(full: Offer, ports: Mapping[str, int], loads: Sequence[float]) -> Figures:
+    """Every load once, on each service."""
+    figures = _unloaded(full)
+    for name, port in ports.items():
+        before = _capacity(full)
+        for load in loads:
+            seen = offered(replace(full, port=port, rate=load * before))
+            after = _capacity(full)
+            around = statistics.fmean((before, after))
+            figures |= _named(f"{name}_{load:g}x", seen, around, figures["unloaded_p99_ms"])
+            before = after
+    return figures | {"failed": sum(n for name, n in figures.items() if name.endswith("_failed"))}
 
 
 def _unloaded(offer: Offer) -> Figures:
