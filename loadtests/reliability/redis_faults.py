@@ -41,6 +41,7 @@ SCENARIO = "feed"
 HISTORY = f"{{csmf:weights}}:history:{SCENARIO}"  # in Redis, a stream
 IN_STEP_S = 2.0
 GIVE_UP_S = 60.0
+LOGGED = 20_000  # characters of the log that tell of a fault
 AROUND_S = 0.1  # of a kill, in which a connection may still look sound to its client
 FLAGS = ("--workers", "2", "--max-in-flight", "1000", "--weights-poll-s")
 
@@ -192,6 +193,8 @@ def judged(answers: list[Answer], trial: Trial) -> dict[str, float]:
     lost = [a for a in failed if a.due - AROUND_S < trial.killed < a.due + a.seconds + AROUND_S]
     for answer in failed:
         print(f"failed: {answer}, worker killed at {trial.killed}", file=sys.stderr)
+    if any(answer.status == HTTPStatus.INTERNAL_SERVER_ERROR for answer in failed):
+        print(trial.service.log.read_text()[-LOGGED:], file=sys.stderr)
     away = [
         (json.loads(a.body)["weights_version"] == known, 1e3 * a.seconds)
         for begin, end, known in trial.calm

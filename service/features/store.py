@@ -8,6 +8,8 @@ Decisions
   connection along, and a store that connects more slowly than the deadline would never be reached.
   So a connection serves one look-up from its first byte to its last, and no late reply is read as
   another user's.
+- Whatever goes wrong costs no list. uvloop has an error of its own for a connection that the store
+  closed just now, which the client library does not know.
 - hiredis parses the replies: in Python alone, 200 seen items take twenty times as long.
 
     looked_up = await store.of([{"user_id": "u7"}], snapshot.user_features, seen=True)
@@ -134,7 +136,9 @@ class FeatureStore:
             replies = task.result()
         except (redis.AuthenticationError, redis.ResponseError):
             return "refused"
-        except (redis.RedisError, OSError):
+        except Exception as error:  # noqa: BLE001  (as above)
+            if not isinstance(error, (redis.RedisError, OSError)):
+                log.warning("the feature store could not be asked: %r", error)
             return "away"
         errors = (reply for reply in replies if isinstance(reply, redis.ResponseError))
         return "refused" if any(not _wrong_type(error) for error in errors) else replies

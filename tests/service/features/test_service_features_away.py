@@ -6,6 +6,7 @@ import time
 
 import pytest
 import redis
+from redis.asyncio import Connection
 from support.waiting import within
 
 from service.features import breaker
@@ -109,6 +110,24 @@ def test_a_store_that_refuses_is_one_that_is_away(open_on, own_redis, ask, lock)
         others.client_kill_filter(_type="normal", skipme=True)
     assert ask(client, user=USER, exclude_seen=True)["features"] == "unavailable"
     assert failures(client, "refused") == 1
+
+
+def test_a_connection_that_breaks_as_it_is_used_costs_no_list(
+    open_on, own_redis, ask, monkeypatch, caplog
+):
+    write_ages(own_redis, 5)
+    client = open_on(deadline_ms=10_000)
+    assert ask(client, user=USER)["features"] == "stored"
+
+    async def closed(*_):
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, "_send_packed_command", closed)
+        assert ask(client, user=USER, exclude_seen=True)["features"] == "unavailable"
+    assert failures(client, "away") == 1
+    assert "could not be asked: RuntimeError('unable to perform" in caplog.text
+    assert ask(client, user=USER)["features"] == "stored"
 
 
 def test_a_password_is_neither_logged_nor_answered(open_on, own_redis, ask, caplog):
