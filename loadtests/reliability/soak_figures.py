@@ -69,7 +69,7 @@ def latency(slices: Sequence[Slice], chance: random.Random) -> dict[str, float]:
     """The p99 of the first and the last quarter, and what chance makes of their difference."""
     quarter = len(slices) // 4
     parts = slices[:quarter], slices[-quarter:]
-    first, last = ([each.percentile(99) for each in part] for part in parts)
+    first, last = ([each.percentile(99) for each in part if each.milliseconds] for part in parts)
     drifts = sorted(
         statistics.median(chance.choices(last, k=quarter))
         / statistics.median(chance.choices(first, k=quarter))
