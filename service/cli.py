@@ -5,7 +5,8 @@ Decisions
   processes inherit.
 - The published pair and the weights file are opened once here before any worker starts: a mistake
   is one line and exit code 2, not a worker that is restarted for ever.
-- What will be served is hashed while the rest of the service is imported.
+- What will be served is hashed while the rest of the service is imported. That is imported late in
+  any case: prometheus_client reads PROMETHEUS_MULTIPROC_DIR when it is first imported.
 - Workers are spawned, never forked: each maps the index file itself and shares its pages.
 - Metrics are files that workers map and write to with every request. They lie in memory where there
   is a file system for that: whoever writes to a page of a disk's file may wait for the disk.
@@ -108,7 +109,7 @@ def _problem(settings: Settings) -> str | None:
             with hashed_meanwhile(settings.state_dir, _folders(settings)):
                 _check_settings(settings)
                 held.enter_context(_listening(settings))
-            from service.app import open_holder  # noqa: PLC0415  (as below)
+            from service.app import open_holder  # noqa: PLC0415  (late)
 
             holder = open_holder(settings)
             if settings.workers == 1:  # which is this process
@@ -122,10 +123,9 @@ def _problem(settings: Settings) -> str | None:
 
 def _check_settings(settings: Settings) -> None:
     """Raises what is wrong with them, before anything large is read."""
-    # Imported late: prometheus_client reads PROMETHEUS_MULTIPROC_DIR when it is first imported.
-    from service.access.ring import open_ring  # noqa: PLC0415
-    from service.app import open_store, open_traces  # noqa: PLC0415
-    from service.features.store import connections  # noqa: PLC0415
+    from service.access.ring import open_ring  # noqa: PLC0415  (late)
+    from service.app import open_store, open_traces  # noqa: PLC0415  (late)
+    from service.features.store import connections  # noqa: PLC0415  (late)
 
     open_ring(settings)
     _check_tls(settings)
@@ -140,11 +140,11 @@ def _check_settings(settings: Settings) -> None:
 
 def _mistakes() -> tuple[type[Exception], ...]:
     """Faults of whoever starts the service, or of what is to be served; not of this program."""
-    from service.access.keys import KeysError  # noqa: PLC0415  (as above)
-    from service.features.layout import FeaturesUrlError  # noqa: PLC0415
-    from service.snapshots.bounds import SizeError  # noqa: PLC0415
-    from service.snapshots.golden import GoldenCheckError  # noqa: PLC0415
-    from service.weights.store import StoreUnavailableError  # noqa: PLC0415
+    from service.access.keys import KeysError  # noqa: PLC0415  (late)
+    from service.features.layout import FeaturesUrlError  # noqa: PLC0415  (late)
+    from service.snapshots.bounds import SizeError  # noqa: PLC0415  (late)
+    from service.snapshots.golden import GoldenCheckError  # noqa: PLC0415  (late)
+    from service.weights.store import StoreUnavailableError  # noqa: PLC0415  (late)
 
     unusable = (StoreUnavailableError, FeaturesUrlError, KeysError)
     return (BundleError, SizeError, GoldenCheckError, *unusable, RuntimeError, OSError)
@@ -192,8 +192,8 @@ def _listening(settings: Settings) -> Iterator[None]:
 
 
 def _serve(settings: Settings) -> None:
-    from service.api.door import GatedProtocol  # noqa: PLC0415  (as above)
-    from service.load.workers import hear_of_deaths  # noqa: PLC0415  (as above)
+    from service.api.door import GatedProtocol  # noqa: PLC0415  (late)
+    from service.load.workers import hear_of_deaths  # noqa: PLC0415  (late)
 
     config = uvicorn.Config(
         "service.app:create_app",

@@ -136,7 +136,7 @@ class FeatureStore:
             replies = task.result()
         except (redis.AuthenticationError, redis.ResponseError):
             return "refused"
-        except Exception as error:  # noqa: BLE001  (as above)
+        except Exception as error:  # noqa: BLE001  (it costs no list)
             if not isinstance(error, (redis.RedisError, OSError)):
                 log.warning("the feature store could not be asked: %r", error)
             return "away"
