@@ -66,8 +66,24 @@ def answered(connections):
     return all(connection.recv(4096).startswith(b"HTTP/1.1 200") for connection in connections)
 
 
+def wait_until_all_listen(service, workers):
+    """A service is ready with its first worker: until each of them took a connection."""
+    tried = []
+
+    def all_took_one():
+        tried.extend(connect(service, 1, pause=0.05))
+        counts = held(service).values()
+        return len(counts) == workers and all(counts)
+
+    assert within(60, all_took_one)
+    for connection in tried:
+        connection.close()
+    assert within(10, lambda: not any(held(service).values()))
+
+
 def test_connections_are_divided_evenly_however_they_come(serve):
     service = serve("--workers", "2")
+    wait_until_all_listen(service, 2)
     slowly = connect(service, 12, pause=0.05)  # all workers are asleep each time
     assert answered(slowly)
     assert within(5, lambda: sum(held(service).values()) == 12)
@@ -81,6 +97,7 @@ def test_connections_are_divided_evenly_however_they_come(serve):
 
 def test_while_a_worker_is_gone_the_other_takes_all(serve):
     service = serve("--workers", "2")
+    wait_until_all_listen(service, 2)
     kept = connect(service, 8, pause=0.02)
     assert answered(kept)
     gone, *_ = workers_of(service)
