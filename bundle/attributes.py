@@ -26,7 +26,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bundle import errors
 from bundle.features import NAME
-from bundle.files import load_array, read_json, to_json
+from bundle.files import load_array, read_json
+from bundle.writing import to_json
 
 ATTRIBUTES = "attributes.json"
 AttributeType = Literal["category", "number", "flag"]

@@ -29,17 +29,10 @@ from numpy.typing import NDArray
 
 from bundle import errors
 from bundle.attributes import AttributeColumn, attribute_files, read_attributes
-from bundle.files import (
-    describe_files,
-    load_array,
-    read_json,
-    staged_directory,
-    to_json,
-    verify_files,
-    write_atomically,
-)
+from bundle.files import describe_files, load_array, read_json, verify_files
 from bundle.manifest import DELTA_FILES, DeltaManifest
 from bundle.store import DELTAS, Index, check_name, check_sorted
+from bundle.writing import staged_directory, to_json, write_atomically
 
 MANIFEST = "delta.json"
 DIGITS = 8  # of a position in a name, so that names sort as numbers do

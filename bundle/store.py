@@ -25,16 +25,7 @@ from bundle import errors
 from bundle.attributes import AttributeColumn, attribute_files, read_attributes
 from bundle.copies import COPIES, Copies, copies_files, read_copies
 from bundle.features import FeatureSchema
-from bundle.files import (
-    Digest,
-    describe_files,
-    load_array,
-    read_json,
-    staged_directory,
-    to_json,
-    verify_files,
-    write_atomically,
-)
+from bundle.files import Digest, describe_files, load_array, read_json, verify_files
 from bundle.manifest import (
     BUNDLE_FILES,
     INDEX_FILES,
@@ -47,6 +38,7 @@ from bundle.manifest import (
     StageCertificate,
 )
 from bundle.segments import Segments
+from bundle.writing import staged_directory, to_json, write_atomically
 
 BUNDLE_MANIFEST, INDEX_MANIFEST, CURRENT = "bundle.json", "index.json", "CURRENT"
 INDEXES, DELTAS = "index", "delta"  # the folders of a bundle's indexes, and of what changed since

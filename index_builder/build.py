@@ -29,11 +29,12 @@ from numpy.typing import NDArray
 from bundle.attributes import write_attributes
 from bundle.copies import write_copies
 from bundle.effort import EffortMap
-from bundle.files import sha256, to_json
+from bundle.files import sha256
 from bundle.manifest import IndexManifest, VectorFacts
 from bundle.scoring import scale_query
 from bundle.segments import Segments
 from bundle.store import INDEXES, Bundle, index_files, read_bundle, seal_index, staged_index
+from bundle.writing import to_json
 from index_builder.attributes import read_attributes
 from index_builder.calibrate import Target, calibrate
 from index_builder.cells import BLOCK, InvertedFile, fill_cells, train_centroids, whitening

@@ -31,7 +31,6 @@ from bundle.delta import (
     seal_delta,
     staged_delta,
 )
-from bundle.files import STAGING_PREFIX
 from bundle.manifest import Current, DeltaManifest
 from bundle.store import (
     INDEXES,
@@ -43,6 +42,7 @@ from bundle.store import (
     read_index,
     read_pair,
 )
+from bundle.writing import STAGING_PREFIX
 from index_builder.changes import attributes_of, read_changes
 from index_builder.encode import encode_items
 from index_builder.errors import InputError

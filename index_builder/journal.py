@@ -33,8 +33,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bundle.delta import position_name
-from bundle.files import STAGING_PREFIX, fsync
 from bundle.store import DELTAS
+from bundle.writing import STAGING_PREFIX, fsync
 from index_builder.errors import InputError
 
 FOLDER = "changes"

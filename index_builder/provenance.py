@@ -7,6 +7,8 @@ import platform
 import subprocess
 from pathlib import Path
 
+import faiss
+
 CODE = (":(top)", ":(top,exclude)docs/results")
 VECTOR_FLAGS = ("avx", "avx2", "f16c", "fma", "avx512f", "avx512bw", "avx512vl", "avx512_vnni")
 
@@ -48,6 +50,7 @@ def machine() -> dict[str, object]:
     return {
         "processor": processor(),
         "flags": vector_flags(),
+        "faiss": f"FAISS {faiss.__version__} by {faiss.SIMDConfig.get_level_name()}",
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30),
         "system": platform.system(),

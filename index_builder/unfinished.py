@@ -37,7 +37,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from bundle.files import locked_directory, sha256, to_json, write_atomically
+from bundle.files import sha256
+from bundle.writing import locked_directory, to_json, write_atomically
 
 PREFIX = ".unfinished-"
 RECORD, VECTORS = "record.json", "item_vectors.npy"

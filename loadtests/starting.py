@@ -3,8 +3,9 @@
 Decisions
 - Ready is when /readyz says so, counted from the start of `csmf-serve`, a worker: it has read its
   settings, hashed and opened the pair, and answered the golden queries.
-- A start is `cold` with an empty state folder, as on a new machine: every file is hashed. It is
-  `again` with the folder of the start before, as after a crash. The files are in the page cache.
+- A start is `cold` with an empty state folder, as on a new machine: every file is hashed. The files
+  are in the page cache, as they are once they were downloaded; `unread` is the same without. It is
+  `again` with the folder of the start before, as after a crash.
 - A worker's memory is what it alone holds, after it has answered; pages of mapped files, which all
   share and the kernel may drop, are not. `beyond` is that without the memory of an interpreter that
   has the same libraries loaded.
@@ -26,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,8 +48,10 @@ BARE = (
     "print(open('/proc/self/smaps_rollup').read())"
 )
 TEXTS = {
-    "cold_s": "cold start to ready, s",
+    "cold_s": "cold start to ready, files in the page cache, s",
     "cold_cpu_s": "… of the processor's time",
+    "unread_s": "cold start to ready, files on disk alone, s",
+    "unread_cpu_s": "… of the processor's time",
     "again_s": "start after a crash to ready, s",
     "again_cpu_s": "… of the processor's time",
     "bare_mib": "an interpreter with the libraries, MiB of its own",
@@ -111,19 +115,31 @@ def published(releases: Path | None) -> Pair | None:
 def measure(pair: Pair, work: Path, rounds: int) -> dict[str, float]:
     """Starts, one after the other, each stopped at once; then three workers and what they hold."""
     work.mkdir(parents=True, exist_ok=True)
-    times: dict[str, list[float]] = {name: [] for name in list(TEXTS)[:4]}
+    times: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
-        with tempfile.TemporaryDirectory(dir=work) as fresh:
-            for kind in ("cold", "again"):
-                seconds, processor_s = start(pair, Path(fresh))
-                times[f"{kind}_s"].append(seconds)
-                times[f"{kind}_cpu_s"].append(processor_s)
+        for kinds in (("unread", "again"), ("cold",)):
+            with tempfile.TemporaryDirectory(dir=work) as fresh:
+                for kind in kinds:
+                    if kind == "unread":
+                        forget(pair.releases)
+                    seconds, processor_s = start(pair, Path(fresh))
+                    times[f"{kind}_s"].append(seconds)
+                    times[f"{kind}_cpu_s"].append(processor_s)
     memory = memory_of_workers(pair, work)
     return {
         "items": pair.items,
         **{name: statistics.median(each) for name, each in times.items()},
         **memory,
     }
+
+
+def forget(folder: Path) -> None:
+    """Have the kernel drop the pages of all files, those aside that a process maps."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())  # pages that are not written stay
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def start(pair: Pair, work: Path) -> tuple[float, float]:

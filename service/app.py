@@ -37,7 +37,6 @@ from service.api.gate import Gate
 from service.api.middleware import CloseWhenDraining, LimitBody, MeasureAnswers
 from service.api.request_id import IdentifyRequest
 from service.api.short import ShortWay
-from service.features.store import FeatureStore
 from service.load.admission import Admission
 from service.load.compute import Compute
 from service.load.drain import Drain, leave_with_parent
@@ -54,11 +53,11 @@ from service.watch.telemetry import Telemetry
 from service.weights.board import Records, WeightsBoard
 from service.weights.embedded import EmbeddedStore
 from service.weights.last_known import LastKnown
-from service.weights.redis_store import RedisStore
 from service.weights.scenarios import unfit
 from service.weights.store import WeightsStore
 
 if TYPE_CHECKING:
+    from service.features.store import FeatureStore
     from service.watch.tracing import Traces
 
 log = logging.getLogger(__name__)
@@ -117,7 +116,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def open_store(settings: Settings) -> WeightsStore:
     """Redis if a URL is set, else a local file. Raises StoreUnavailableError for the latter."""
     url = settings.redis_url.get_secret_value()
-    return RedisStore(url) if url else EmbeddedStore(settings.state_dir / "weights.sqlite3")
+    if not url:
+        return EmbeddedStore(settings.state_dir / "weights.sqlite3")
+    from service.weights.redis_store import RedisStore  # noqa: PLC0415  (slow; not all have one)
+
+    return RedisStore(url)
 
 
 def open_traces(settings: Settings) -> Traces | None:
@@ -138,6 +141,8 @@ def open_features(settings: Settings, telemetry: Telemetry) -> FeatureStore | No
     """The feature store, if one is set. Raises FeaturesUrlError."""
     if not settings.features_url.get_secret_value():
         return None
+    from service.features.store import FeatureStore  # noqa: PLC0415  (slow; not all have one)
+
     return FeatureStore(settings, telemetry)
 
 

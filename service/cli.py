@@ -125,7 +125,6 @@ def _check_settings(settings: Settings) -> None:
     """Raises what is wrong with them, before anything large is read."""
     from service.access.ring import open_ring  # noqa: PLC0415  (late)
     from service.app import open_store, open_traces  # noqa: PLC0415  (late)
-    from service.features.store import connections  # noqa: PLC0415  (late)
 
     open_ring(settings)
     _check_tls(settings)
@@ -133,6 +132,8 @@ def _check_settings(settings: Settings) -> None:
         traces.close()
     open_store(settings).close()
     if settings.features_url.get_secret_value():
+        from service.features.store import connections  # noqa: PLC0415  (late)
+
         connections(settings)
     if not settings.pin:
         read_current(settings.releases)  # SPEC rule C1
@@ -141,7 +142,7 @@ def _check_settings(settings: Settings) -> None:
 def _mistakes() -> tuple[type[Exception], ...]:
     """Faults of whoever starts the service, or of what is to be served; not of this program."""
     from service.access.keys import KeysError  # noqa: PLC0415  (late)
-    from service.features.layout import FeaturesUrlError  # noqa: PLC0415  (late)
+    from service.features.known import FeaturesUrlError  # noqa: PLC0415  (late)
     from service.snapshots.bounds import SizeError  # noqa: PLC0415  (late)
     from service.snapshots.golden import GoldenCheckError  # noqa: PLC0415  (late)
     from service.weights.store import StoreUnavailableError  # noqa: PLC0415  (late)

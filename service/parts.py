@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 
-from service.features.store import FeatureStore
 from service.load.admission import Admission
 from service.load.compute import Compute
 from service.load.drain import Drain
@@ -17,6 +17,9 @@ from service.watch.sampling import Sampling
 from service.watch.telemetry import Telemetry
 from service.weights.board import WeightsBoard
 from service.weights.store import WeightsStore
+
+if TYPE_CHECKING:
+    from service.features.store import FeatureStore
 
 
 @dataclass(frozen=True)

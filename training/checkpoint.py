@@ -25,8 +25,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bundle.files import write_atomically
 from bundle.manifest import StageCertificate
+from bundle.writing import write_atomically
 from training.errors import CheckpointError
 from training.methods.method import Method
 from training.ownership import owned_parameters, replace_entries

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bundle.files import to_json
 from bundle.store import seal_bundle, staged_bundle
 from bundle.towers import Tower as OnnxTower
 from bundle.weights import ObjectiveWeights, WeightsError
+from bundle.writing import to_json
 from training.card import model_card
 from training.config import TrainConfig
 from training.data import TrainingData

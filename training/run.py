@@ -21,8 +21,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bundle.files import write_atomically
 from bundle.store import Bundle, read_bundle
+from bundle.writing import write_atomically
 from training.config import TrainConfig
 from training.data import TrainingData, build_training_data, log_fingerprint
 from training.errors import BusyError, ConfigError

@@ -20,7 +20,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bundle.files import sha256, write_atomically
+from bundle.files import sha256
+from bundle.writing import write_atomically
 from index_builder.bench.contenders.contender import Given, Variant
 from index_builder.bench.worker import LeftOutError, Worker
 from index_builder.progress import Phases

@@ -69,11 +69,12 @@ def measure(
             seconds_RE = alternate(entries, _queries(drawn), rounds, progress)
     for row, seconds in zip(rows, np.median(seconds_RE, axis=0), strict=True):
         row["ms"] = 1000 * float(seconds)
-    return {"note": drawn.note} | conclude(rows, check)
+    vector = 4 * drawn.asking_UM.shape[1]
+    return {"note": drawn.note} | conclude(rows, check, vector)
 
 
-def conclude(rows: Sequence[Row], check: int) -> dict[str, object]:
-    """Rows as they were measured, and what follows from them."""
+def conclude(rows: Sequence[Row], check: int, vector: int) -> dict[str, object]:
+    """Rows as they were measured, and what follows from them; `vector` is an item's, in bytes."""
     fits = {cost: fit([row for row in rows if row["items"] != check], cost) for cost in FITTED}
     held_out = [row for row in rows if row["items"] == check]
     return {
@@ -84,7 +85,7 @@ def conclude(rows: Sequence[Row], check: int) -> dict[str, object]:
             for row in held_out
             for cost in FITTED
         ],
-        "predictions": [predict(fits, items) for items in PREDICTED],
+        "predictions": [predict(fits, items, vector) for items in PREDICTED],
     }
 
 
@@ -116,14 +117,18 @@ def fit(rows: Sequence[Row], cost: str) -> Fit:
     return min((fitted(each) for each in EXPONENTS), key=lambda found: found[0])[1]
 
 
-def predict(fits: Mapping[str, Fit], items: int) -> dict[str, float]:
-    """On one machine, however large, and on as many of 64 GiB as its bytes need."""
+def predict(fits: Mapping[str, Fit], items: int, vector: int) -> dict[str, float]:
+    """On one machine, however large, and on as many of 64 GiB as its bytes need.
+
+    The items' own vectors lie beside the index, mapped, and are read for few items at a time.
+    """
     size = fits["bytes"].at(items)
     machines = math.ceil(size / (MACHINE_GIB * 2**30 * USED))
     part = items / machines
     return {
         "items": items,
         "gib": size / 2**30,
+        "disk_gib": (size + vector * items) / 2**30,
         "ms": fits["ms"].at(items),
         "build_hours": sum(fits[step].at(items) for step in STEPS) / 3600,
         "machines": machines,

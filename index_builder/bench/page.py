@@ -67,7 +67,7 @@ def _origin(document: Document, path: Path, folder: Path) -> Iterator[str]:
     yield (
         f"`{document['command']}`, commit {document['commit']}, {document['date']}; "
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
-        f"{machine['system']}, {' '.join(machine['flags'])}; load {machine['load']} when it began; "
+        f"{machine['system']}, {machine['faiss']}; load {machine['load']} when it began; "
         f"{sum(document['seconds'].values()) / 60:.0f} minutes. "
         f"All figures: [{path.name}]({folder.name}/{path.name}).\n"
     )
@@ -206,12 +206,16 @@ def _growth(document: Document, folder: Path) -> Iterator[str]:
 def _predictions(document: Document) -> Iterator[str]:
     yield "\nPredicted, never run: the same inverted file of fp16 codes, on one machine however"
     yield "large, or divided at random among machines of 64 GiB, a quarter of it left free:\n"
-    yield "| items | GiB | ms | build, h | machines | ms of a part | build of a part, h |"
-    yield "|---:" * 7 + "|"
+    yield (
+        "| items | index, GiB | with vectors, on disk | ms | build, h | machines | ms of a part "
+        "| build of a part, h |"
+    )
+    yield "|---:" * 8 + "|"
     for row in document["predictions"]:
         yield (
-            f"| {row['items']:,} | {row['gib']:,.0f} | {row['ms']:.1f} | {row['build_hours']:,.1f} "
-            f"| {row['machines']} | {row['part_ms']:.1f} | {row['part_build_hours']:,.1f} |"
+            f"| {row['items']:,} | {row['gib']:,.0f} | {row['disk_gib']:,.0f} | {row['ms']:.1f} "
+            f"| {row['build_hours']:,.1f} | {row['machines']} | {row['part_ms']:.1f} "
+            f"| {row['part_build_hours']:,.1f} |"
         )
 
 

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bundle.files import write_atomically
 from bundle.store import read_current, read_pair
+from bundle.writing import write_atomically
 from index_builder.bench import growth as growing
 from index_builder.bench.entrants import CONTENDERS, GRAPHS, MORE_GRAPHS
 from index_builder.bench.page import page

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bundle.files import write_atomically
+from bundle.writing import write_atomically
 from index_builder.layouts.vectors import Drawn
 from index_builder.provenance import commit, processor
 

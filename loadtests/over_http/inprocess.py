@@ -19,7 +19,7 @@ from service.api.answer import listed, made_by, query_for, written
 from service.api.limits import check_list, check_user
 from service.api.schemas import RetrieveRequest
 from service.app import open_holder
-from service.features.store import without_store
+from service.features.known import without_store
 from service.retrieval.effort import FULL
 from service.retrieval.retriever import retrieve
 from service.settings import Settings

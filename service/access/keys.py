@@ -32,7 +32,7 @@ from pydantic import (
     model_validator,
 )
 
-from bundle.files import to_json, write_atomically
+from bundle.writing import to_json, write_atomically
 
 Role = Literal["retrieve", "operate", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)  # each may do what those before it may

@@ -21,8 +21,7 @@ from bundle.features import FeatureError
 from bundle.weights import ObjectiveWeights
 from service.api.errors import ApiError
 from service.api.schemas import ErrorBody, Listed, Weighted
-from service.features.layout import Known
-from service.features.store import LookedUp, without_store
+from service.features.known import Known, LookedUp, without_store
 from service.parts import Parts
 from service.retrieval.effort import Effort
 from service.retrieval.filters import Condition

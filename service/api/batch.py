@@ -32,7 +32,7 @@ from service.api.answer import (
 from service.api.limits import check_list, check_users
 from service.api.schemas import BatchRequest, BatchResponse
 from service.api.short import ShortRoute
-from service.features.store import LookedUp
+from service.features.known import LookedUp
 from service.parts import Parts, parts_of
 from service.retrieval.retriever import Retrieved, retrieve_all
 from service.snapshots.snapshot import Snapshot

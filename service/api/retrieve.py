@@ -26,7 +26,7 @@ from service.api.explain import explain
 from service.api.limits import check_list, check_user
 from service.api.schemas import RetrieveRequest, RetrieveResponse
 from service.api.short import ShortRoute
-from service.features.store import LookedUp
+from service.features.known import LookedUp
 from service.parts import Parts, parts_of
 from service.retrieval.retriever import retrieve
 from service.snapshots.snapshot import Snapshot

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from service.features.layout import Origin
+from service.features.known import Origin
 from service.retrieval.index import Strategy
 from service.weights.record import (
     DEFAULT_SCENARIO,

@@ -20,7 +20,7 @@ from service.api.answer import (
 from service.api.limits import check_ids, check_user
 from service.api.schemas import ScoreRequest, ScoreResponse
 from service.api.short import ShortRoute
-from service.features.store import LookedUp
+from service.features.known import LookedUp
 from service.parts import Parts, parts_of
 from service.retrieval.scorer import Candidates, score
 from service.snapshots.snapshot import Snapshot

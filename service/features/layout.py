@@ -11,40 +11,20 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import orjson
 import redis
+
+from service.features.known import FeaturesUrlError, Known, Origin, Record
 
 USER = "csmf:user:"
 SEEN = "csmf:seen:"
 LARGEST_VALUE = 262_144  # bytes of JSON: a vector of 8192 numbers fits; more would hold the worker
 COMMAND_S = 10.0
 WRONG_TYPE = "WRONGTYPE"  # how Redis begins to say that a key holds something else
-
-Record = Mapping[str, object]
-Origin = Literal["stored", "inline", "unknown", "unavailable"]
-
-
-class FeaturesUrlError(ValueError):
-    """CSMF_FEATURES_URL cannot be read."""
-
-    def __init__(self) -> None:  # the URL may hold a password
-        super().__init__(
-            "CSMF_FEATURES_URL: expected redis://host:6379/0, rediss://user:password@host:6379/0 or"
-            " unix:///path, with special characters of the password percent-encoded"
-        )
-
-
-@dataclass(frozen=True)
-class Known:
-    """What the store holds of one user."""
-
-    origin: Origin | None = None  # None: there is no store
-    values: Record = field(default_factory=dict)
-    seen: Sequence[str] | None = ()  # newest first; None: wanted, and not to be had
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import redis
@@ -31,7 +30,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from service.features.breaker import CircuitBreaker
-from service.features.layout import WRONG_TYPE, FeaturesUrlError, Known, LookUp, Record
+from service.features.known import FeaturesUrlError, LookedUp, Record
+from service.features.layout import WRONG_TYPE, LookUp
 from service.settings import Settings
 from service.watch.telemetry import Telemetry
 
@@ -42,19 +42,6 @@ SOCKET_S = 1.0
 FURTHER_USER = 0.1  # of the deadline: a batch has more to fetch, and takes longer for it all
 
 Failure = Literal["late", "away", "refused", "skipped"]
-
-
-@dataclass(frozen=True)
-class LookedUp:
-    """What is known of the users of one request, in their order, and how long it took."""
-
-    users: Sequence[Known]
-    seconds: dict[str, float]
-
-
-def without_store(users: int) -> LookedUp:
-    """Nothing is known of these users, and nothing was asked."""
-    return LookedUp([Known()] * users, {})
 
 
 def connections(settings: Settings) -> BlockingConnectionPool:

@@ -26,7 +26,8 @@ import redis
 from bundle.errors import BundleError
 from bundle.features import FeatureError, FeatureSchema
 from bundle.store import read_bundle, read_current
-from service.features.layout import SEEN, USER, FeaturesUrlError, connect, key_of
+from service.features.known import FeaturesUrlError
+from service.features.layout import SEEN, USER, connect, key_of
 from service.operators.tables import table
 from service.settings import Settings, SettingsError, read_settings
 

@@ -10,9 +10,10 @@ import logging
 from pathlib import Path
 
 from bundle.errors import BundleError
-from bundle.files import load_array, read_json, to_json, write_atomically
+from bundle.files import load_array, read_json
 from bundle.manifest import Current
 from bundle.store import INDEXES
+from bundle.writing import to_json, write_atomically
 from service.snapshots.bounds import Ids
 
 log = logging.getLogger(__name__)

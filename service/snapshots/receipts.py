@@ -32,7 +32,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from bundle.files import sha256, to_json, write_atomically
+from bundle.files import sha256
+from bundle.writing import to_json, write_atomically
 
 log = logging.getLogger(__name__)
 

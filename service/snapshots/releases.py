@@ -36,7 +36,7 @@ from service.snapshots.memory import give_back_memory
 from service.snapshots.receipts import DAY_S, kept_receipts
 from service.snapshots.refusal import Reason, reason_of
 from service.snapshots.snapshot import Snapshot
-from service.snapshots.turn import leave_turn, my_turn
+from service.snapshots.turn import Turn
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class SnapshotHolder:
         self._releases, self._state_dir = releases, state_dir
         self._pinned = pinned(releases, pin) if pin else None
         self._poll_s, self._bounds, self._on_change = poll_s, bounds, on_change
-        self._stopping = threading.Event()
+        self._stopping, self._turn = threading.Event(), Turn(state_dir)
         self._thread = threading.Thread(target=self._follow, name="releases", daemon=True)
         self._fresh = FreshCatalogue(replace(bounds, max_shrink=1.0) if pin else bounds)
         self._failed: tuple[Current | str, float] = ("", 0.0)  # what was refused last, and when
@@ -91,7 +91,7 @@ class SnapshotHolder:
         self._stopping.set()
         self._thread.join(timeout=5)
         if self._thread.is_alive():
-            leave_turn(self._state_dir)
+            self._turn.leave()
 
     def look(self) -> None:
         """Serve what CURRENT names, if it is new and sound."""
@@ -157,7 +157,7 @@ class SnapshotHolder:
         starting = not hasattr(self, "snapshot")
         beside_others = starting and multiprocessing.parent_process() is not None
         with (
-            my_turn(self._state_dir, wanted, whatever_happened=whatever_happened),
+            self._turn.taken(wanted, whatever_happened=whatever_happened),
             kept_receipts(self._state_dir, math.inf if beside_others else DAY_S) as receipts,
         ):
             if starting:  # this worker serves nobody yet

@@ -18,14 +18,15 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
-from bundle.files import to_json
 from bundle.manifest import Current
+from bundle.writing import to_json
 
 log = logging.getLogger(__name__)
 
@@ -38,29 +39,43 @@ class LoaderDiedError(Exception):
     """A worker died while it loaded this pair."""
 
 
-@contextmanager
-def my_turn(state_dir: Path, pair: Current, *, whatever_happened: bool = False) -> Iterator[None]:
-    """Wait until no other worker that shares `state_dir` loads, then keep them waiting.
+class Turn:
+    """Of one worker, among those that share `state_dir`."""
 
-    Raises LoaderDiedError if the last one died of this pair, unless told to try all the same.
-    """
-    try:
-        state_dir.mkdir(parents=True, exist_ok=True)
-        lock = (state_dir / LOCK).open("a+b", buffering=0)
-    except OSError as error:
-        log.warning("loading without waiting for other workers: %s", error)
-        yield
-        return
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        left = _left(lock)
-        if left.pair == to_json(pair) and not whatever_happened:
-            left.check_rested(pair)
-        _note(lock, _Note(to_json(pair)))
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+        self._leave: Callable[[], None] | None = None  # while this worker loads
+
+    @contextmanager
+    def taken(self, pair: Current, *, whatever_happened: bool = False) -> Iterator[None]:
+        """Wait until no other worker loads, then keep them waiting.
+
+        Raises LoaderDiedError if the last one died of this pair, unless told to try all the same.
+        """
         try:
+            self._state_dir.mkdir(parents=True, exist_ok=True)
+            lock = (self._state_dir / LOCK).open("a+b", buffering=0)
+        except OSError as error:
+            log.warning("loading without waiting for other workers: %s", error)
             yield
-        finally:
-            _note(lock, _NOTHING if left.pair == to_json(pair) else left)
+            return
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            left = _left(lock)
+            if left.pair == to_json(pair) and not whatever_happened:
+                left.check_rested(pair)
+            _note(lock, _Note(to_json(pair)))
+            self._leave = partial(_note, lock, _NOTHING if left.pair == to_json(pair) else left)
+            try:
+                yield
+            finally:
+                self.leave()
+
+    def leave(self) -> None:
+        """What this worker loads did not kill it: at the end, and when it is told to end sooner."""
+        leave, self._leave = self._leave, None
+        if leave:
+            leave()
 
 
 @dataclass(frozen=True)
@@ -94,9 +109,3 @@ def _note(lock: IO[bytes], note: _Note) -> None:
         lock.write(note.pair)
         if note.at is not None:
             os.utime(lock.fileno(), ns=(note.at, note.at))
-
-
-def leave_turn(state_dir: Path) -> None:
-    """A load that is given up because its worker was told to end did not kill it."""
-    with suppress(OSError):
-        (state_dir / LOCK).write_bytes(b"")

@@ -15,8 +15,9 @@ from corpus.tools import reseal_bundle
 import bundle
 from bundle import errors
 from bundle.features import FeatureSchema
-from bundle.files import read_json, staged_directory, to_json, write_atomically
+from bundle.files import read_json
 from bundle.store import publish, read_bundle, read_current, read_index, read_pair
+from bundle.writing import staged_directory, to_json, write_atomically
 
 HERE = Path(__file__).parent
 SPEC = (Path(bundle.__file__).parent / "SPEC.md").read_text()
@@ -92,7 +93,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path):
 
 def test_a_killed_write_leaves_no_directory_under_the_final_name(tmp_path):
     script = (
-        "import os, signal, sys; from pathlib import Path; from bundle.files import *\n"
+        "import os, signal, sys; from pathlib import Path; from bundle.writing import *\n"
         "with staged_directory(Path(sys.argv[1]) / 'run') as directory:\n"
         "    (directory / 'file').write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bundle.features import Categorical, FeatureSchema
-from bundle.files import to_json
 from bundle.vocabulary import LARGE, Packed, are_distinct, look_up, packed
+from bundle.writing import to_json
 
 MANY = [f"item{number}" for number in range(LARGE)]
 ODD = ["é", "中文", "a b", "x" * 60, "0"]

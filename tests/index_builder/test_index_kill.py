@@ -7,8 +7,8 @@ from pathlib import Path
 
 from support.release import Release, make_release
 
-from bundle.files import STAGING_PREFIX, staged_directory
 from bundle.store import read_current, read_pair
+from bundle.writing import STAGING_PREFIX, staged_directory
 from index_builder.cli import main
 from index_builder.unfinished import PREFIX
 

@@ -28,7 +28,6 @@ from bundle.features import (
     Numeric,
     Vector,
 )
-from bundle.files import to_json
 from bundle.manifest import (
     GoldenCase,
     GoldenSet,
@@ -50,6 +49,7 @@ from bundle.store import (
     staged_index,
 )
 from bundle.towers import open_item_tower, open_user_tower
+from bundle.writing import to_json
 
 from .log import write_log
 from .towers import embedding_table, make_tower

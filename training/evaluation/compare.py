@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bundle.files import write_atomically
 from bundle.scoring import exact_top_k, scale_query
 from bundle.store import read_bundle
 from bundle.weights import ObjectiveWeights
+from bundle.writing import write_atomically
 from training.errors import ConfigError
 from training.evaluation.anchors import Anchors, Ranked, count_past
 from training.evaluation.metrics import Floats, Relevant, Rows

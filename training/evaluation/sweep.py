@@ -19,8 +19,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bundle.files import write_atomically
 from bundle.store import read_bundle
+from bundle.writing import write_atomically
 from training.config import EvaluationConfig
 from training.errors import ConfigError
 from training.evaluation.report import Explored, explore, no_choice

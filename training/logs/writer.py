@@ -26,7 +26,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bundle.files import fsync
+from bundle.writing import fsync
 from training.logs.errors import LogError
 from training.logs.spec import SPEC_FILE, LogSpec
 

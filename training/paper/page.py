@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bundle.files import write_atomically
+from bundle.writing import write_atomically
 from training.paper import sections
 from training.paper.findings import read_findings
 from training.paper.fronts import Fronts

@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from bundle.files import write_atomically
 from bundle.store import Bundle
+from bundle.writing import write_atomically
 from training.config import EvaluationConfig, TrainConfig
 from training.errors import ConfigError
 from training.evaluation.metrics import Floats, Rows

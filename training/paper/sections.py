@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle.files import write_atomically
+from bundle.writing import write_atomically
 from training.paper.figures import front_picture
 from training.paper.fronts import CORNER, LISTS, Fronts
 from training.paper.gains import gain_table, worth_of_exposures, worth_of_the_cascade

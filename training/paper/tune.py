@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from bundle.files import write_atomically
+from bundle.writing import write_atomically
 from training.paper.contender import MERGED
 from training.paper.run import OWN_LISTS, Found
 from training.paper.study import LONG_TRIAL, TRIALS, Variant

@@ -18,8 +18,8 @@ import numpy as np
 from bundle.codes import fetched, needs_rescoring, rescored
 from bundle.copies import Copies, copies_files, read_copies, write_copies
 from bundle.effort import EffortMap
-from bundle.files import to_json
 from bundle.scoring import scale_query
+from bundle.writing import to_json
 from index_builder.bench.contenders.contender import Floats, Given, Rows, Variant
 from index_builder.calibrate import Target, calibrate
 from index_builder.cells import InvertedFile, fill_cells, train_centroids, visiting, whitening

@@ -1,6 +1,7 @@
 """ScaNN by dot product: a tree, anisotropic 4-bit codes, exact reordering, as its guide says.
 
-How many times k are reordered is a variant; effort is leaves.
+How many times k are reordered is a variant; so is SOAR, which puts each item into a second leaf,
+orthogonal to the first, and other thresholds of the anisotropic loss. Effort is leaves.
 """
 
 from __future__ import annotations
@@ -17,10 +18,17 @@ from index_builder.bench.contenders.contender import Floats, Given, Rows, Varian
 LIBRARY = "scann"
 EFFORT = "leaves searched"
 ROOT, REORDERED = {"leaves": 2}, (3, 8, 30)
+SOAR = {"leaves": 2, "soar": 1.5}  # lambda of its authors' own benchmark
 VARIANTS = (
     *(Variant(f"2√N leaves, reorder {n}k", ROOT, {"reordered": n}) for n in REORDERED),
     *(Variant(f"4√N leaves, reorder {n}k", {"leaves": 4}, {"reordered": n}) for n in REORDERED),
     *(Variant(f"1√N leaves, reorder {n}k", {"leaves": 1}, {"reordered": n}) for n in REORDERED),
+    *(Variant(f"SOAR, reorder {n}k", SOAR, {"reordered": n}, usual=True) for n in REORDERED),
+    *(
+        Variant(f"threshold {t:g}, reorder {n}k", {"leaves": 2, "threshold": t}, {"reordered": n})
+        for t in (0.1, 0.3)
+        for n in REORDERED
+    ),
 )
 SAMPLE = 250_000
 
@@ -36,8 +44,14 @@ def build(given: Given, variant: Variant, directory: Path, threads: int) -> dict
     leaves = leaves_of(len(items_NM), float(variant.build["leaves"]))
     builder = scann.scann_ops_pybind.builder(items_NM, 100, "dot_product")
     builder.set_n_training_threads(threads)
-    builder.tree(leaves, max(1, leaves // 20), training_sample_size=min(SAMPLE, len(items_NM)))
-    builder.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(300)
+    builder.tree(
+        leaves,
+        max(1, leaves // 20),
+        training_sample_size=min(SAMPLE, len(items_NM)),
+        soar_lambda=variant.build.get("soar"),
+    )
+    threshold = float(variant.build.get("threshold", 0.2))
+    builder.score_ah(2, anisotropic_quantization_threshold=threshold).reorder(300)
     builder.build().serialize(str(directory), relative_path=True)
     return {}
 

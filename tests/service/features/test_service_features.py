@@ -10,7 +10,7 @@ import pytest
 
 from bundle.store import read_current
 from service.api.schemas import FeatureOrigin
-from service.features.layout import Origin
+from service.features.known import Origin
 from service.retrieval.users import RawUser, embed
 from service.snapshots.snapshot import open_snapshot
 

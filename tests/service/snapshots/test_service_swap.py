@@ -16,14 +16,14 @@ from support.waiting import within
 
 from bundle.store import publish, read_current
 from service.snapshots.releases import SnapshotHolder
-from service.snapshots.turn import my_turn
+from service.snapshots.turn import Turn
 
 HOLD_THE_TURN = """
 import sys, time
 from pathlib import Path
 from bundle.store import read_current
-from service.snapshots.turn import my_turn
-with my_turn(Path(sys.argv[1]), read_current(Path(sys.argv[2]))):
+from service.snapshots.turn import Turn
+with Turn(Path(sys.argv[1])).taken(read_current(Path(sys.argv[2]))):
     print("loading", flush=True)
     time.sleep(60)
 """
@@ -86,14 +86,14 @@ def test_a_worker_waits_while_another_loads_and_goes_on_when_that_one_is_killed(
 
 def test_where_the_state_folder_cannot_be_written_nobody_waits(own_release, caplog):
     current = read_current(own_release.releases)
-    with my_turn(Path("/proc/none"), current), my_turn(Path("/proc/none"), current):
+    with Turn(Path("/proc/none")).taken(current), Turn(Path("/proc/none")).taken(current):
         pass
     assert "without waiting for other workers" in caplog.text
 
 
 def test_a_full_disk_keeps_nobody_from_loading(own_release, tmp_path):
     (tmp_path / "loading.lock").symlink_to("/dev/full")
-    with my_turn(tmp_path, read_current(own_release.releases), whatever_happened=True):
+    with Turn(tmp_path).taken(read_current(own_release.releases), whatever_happened=True):
         pass
 
 
@@ -143,6 +143,33 @@ def test_a_pair_that_killed_its_loader_is_tried_again_after_a_while(deadly, tmp_
     assert told[-1] == ("other", None)
 
 
+def test_who_is_told_to_end_while_it_loads_takes_back_its_own_note_alone(
+    deadly, own_release, tmp_path
+):
+    holder, told = deadly
+    turn = Turn(tmp_path / "state")
+    with turn.taken(holder.snapshot.current):
+        turn.leave()
+    holder.look()
+    assert told[-1] == ("tiny", "crashed")
+
+
+def test_who_is_told_to_end_while_it_waits_leaves_the_loaders_note(own_release, tmp_path):
+    turn, current = Turn(tmp_path), read_current(own_release.releases)
+
+    def wait():
+        with turn.taken(current, whatever_happened=True):
+            pass
+
+    with loading_elsewhere(own_release, tmp_path):
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        time.sleep(0.1)
+        turn.leave()
+        assert b"tiny" in (tmp_path / "loading.lock").read_bytes()
+    waiting.join()
+
+
 def test_who_has_nothing_else_to_serve_tries_a_pair_whatever_happened(own_release, tmp_path):
     with loading_elsewhere(own_release, tmp_path / "state"):
         pass
@@ -154,5 +181,5 @@ def test_who_has_nothing_else_to_serve_tries_a_pair_whatever_happened(own_releas
 def test_a_load_that_ends_in_an_error_did_not_kill_its_loader(own_release, tmp_path):
     current = read_current(own_release.releases)
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError), my_turn(tmp_path, current):
+        with pytest.raises(ZeroDivisionError), Turn(tmp_path).taken(current):
             raise ZeroDivisionError

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from bundle.files import write_atomically
+from bundle.writing import write_atomically
 from training.paper.provenance import commit, machine
 
 OURS = ("ours", "ours-lean")
