@@ -42,6 +42,7 @@ from service.settings import (
     unknown_variables,
     variable,
 )
+from service.snapshots.memory import nothing_collected
 from service.snapshots.receipts import hashed_meanwhile
 from service.watch.logs import log_config
 
@@ -70,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     in_memory = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="csmf-metrics-", dir=in_memory) as metrics:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
-        problem = _problem(settings)
+        with nothing_collected():
+            problem = _problem(settings)
         if problem:
             return _refuse(problem)
         _serve(settings)

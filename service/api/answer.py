@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import orjson
 from fastapi import Response
@@ -20,7 +19,7 @@ from fastapi import Response
 from bundle.features import FeatureError
 from bundle.weights import ObjectiveWeights
 from service.api.errors import ApiError
-from service.api.schemas import ErrorBody, Listed, Weighted
+from service.api.schemas import Listed, Weighted, refusals
 from service.features.known import Known, LookedUp, without_store
 from service.parts import Parts
 from service.retrieval.effort import Effort
@@ -31,9 +30,7 @@ from service.snapshots.snapshot import Snapshot
 from service.watch.noted import note
 from service.weights.scenarios import InForce, in_force
 
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (400, 401, 403, 404, 408, 413, 415, 422, 503)
-}
+REFUSALS = refusals(400, 401, 403, 404, 408, 413, 415, 422, 503)
 
 
 def weights_for(

@@ -14,7 +14,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from service.api.errors import ApiError
-from service.api.schemas import ErrorBody
+from service.api.schemas import ErrorBody, refusals
 from service.parts import Parts, parts_of
 from service.watch import scrape
 
@@ -43,11 +43,7 @@ async def readyz(parts: Annotated[Parts, Depends(parts_of)]) -> dict[str, str]:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={
-        200: {"content": {"text/plain": {}}},
-        401: {"model": ErrorBody},
-        403: {"model": ErrorBody},
-    },
+    responses={200: {"content": {"text/plain": {}}}, **refusals(401, 403)},
 )
 async def metrics(parts: Annotated[Parts, Depends(parts_of)]) -> Response:
     """Prometheus metrics over all workers of this service."""

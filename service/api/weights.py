@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 
 from bundle.weights import ObjectiveWeights
-from service.api.schemas import ErrorBody
+from service.api.schemas import refusals
 from service.api.weights_schemas import (
     History,
     RollBack,
@@ -44,17 +44,12 @@ from service.weights.record import (
 )
 from service.weights.store import StoreUnavailableError
 
-
-def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": ErrorBody} for status in (401, 403, *statuses)}
-
-
 router = APIRouter(prefix="/scenarios", tags=["weights"])
 UsedParts = Annotated[Parts, Depends(parts_of)]
-CHANGE_REFUSALS = _refusals(400, 404, 408, 409, 413, 415, 422, 503)
+CHANGE_REFUSALS = refusals(400, 401, 403, 404, 408, 409, 413, 415, 422, 503)
 
 
-@router.get("", responses=_refusals())
+@router.get("", responses=refusals(401, 403))
 def list_scenarios(parts: UsedParts) -> ScenarioList:
     """Every scenario with the weights in force."""
     records, snapshot = parts.board.records, parts.holder.snapshot
@@ -69,7 +64,7 @@ def list_scenarios(parts: UsedParts) -> ScenarioList:
     )
 
 
-@router.get("/{name}/weights", responses=_refusals(404, 422))
+@router.get("/{name}/weights", responses=refusals(401, 403, 404, 422))
 def get_weights(name: ScenarioName, parts: UsedParts) -> ScenarioWeights:
     """The weights in force for a scenario."""
     record = scenarios.get_record(parts.board.records, parts.holder.snapshot, name)
@@ -140,7 +135,7 @@ def cancel_schedule(name: ScenarioName, body: Signed, parts: UsedParts) -> Weigh
     return _changed(changes.cancel(parts.store, change), parts)
 
 
-@router.get("/{name}/weights/history", responses=_refusals(404, 422, 503))
+@router.get("/{name}/weights/history", responses=refusals(401, 403, 404, 422, 503))
 def get_history(
     name: ScenarioName,
     parts: UsedParts,

@@ -75,8 +75,10 @@ class SnapshotHolder:
         self._thread = threading.Thread(target=self._follow, name="releases", daemon=True)
         self._fresh = FreshCatalogue(replace(bounds, max_shrink=1.0) if pin else bounds)
         self._failed: tuple[Current | str, float] = ("", 0.0)  # what was refused last, and when
-        self._begin()
-        give_back_memory()
+        ready = _handed_over.pop() if _handed_over else None
+        self._begin(ready)
+        if not ready:
+            give_back_memory()
 
     def hand_over(self) -> None:
         """Let the next holder of this process begin with what this one has loaded."""
@@ -121,11 +123,10 @@ class SnapshotHolder:
             if swapped and not self._stopping.wait(LAST_REQUESTS_S):
                 give_back_memory()
 
-    def _begin(self) -> None:
+    def _begin(self, ready: Snapshot | None) -> None:
         """Serve the published pair, or else the one that was served last."""
         known = None if self._pinned else read_last_known(self._state_dir)
         what: Current | str = "CURRENT"
-        ready = _handed_over.pop() if _handed_over else None
         try:
             what = wanted = self._wanted()
             if ready and ready.current == wanted:
