@@ -71,7 +71,7 @@ def _origin(document: Document, path: Path, folder: Path) -> Iterator[str]:
         f"{sum(document['seconds'].values()) / 60:.0f} minutes. "
         f"All figures: [{path.name}]({folder.name}/{path.name}).\n"
     )
-    if machine["load"] > 0.5:
+    if machine["load"] >= machine["cores"]:  # this run's own steps before count, too
         clock = document.get("clock", "wall")
         yield f"Other programs ran beside it, and times are by the {clock} clock: go by ratios.\n"
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -196,3 +198,8 @@ def test_a_running_service_reads_the_store_and_leaves_in_order_while_it_hangs(se
     log = service.log.read_text()
     assert "the feature store is skipped and tried once a second: late" in log
     assert not re.search("Traceback|never|destroyed", log)
+
+
+def test_where_no_store_is_set_its_client_is_not_even_read():
+    script = "import sys, service.app; sys.exit('redis' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
