@@ -10,6 +10,8 @@ Decisions
 - Everything comes in the middle of its interval, so that each quarter of the run sees as much of it
   as any other, and what two quarters differ in is their age.
 - The machine is looked at, too: what slows a fixed piece of work down is not the service.
+- After the hour a service that just started is asked beside the old one, in turns, and at the same
+  rate: that is where latency is judged (`ageing.py`).
 - The rate is a share of the least of several capacities, each what the service answers to clients
   that never pause: 70% of what a shared machine can do at its best may be all that it can do later.
 """
@@ -19,7 +21,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
-import hashlib
 import json
 import os
 import random
@@ -36,6 +37,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from loadtests.reliability.ageing import Contender, Round, drift, side_by_side
 from loadtests.reliability.load import NO_ANSWER, Answer, Client, capacity, loaded
 from loadtests.reliability.pairs import Pair, csmf_index, find_pairs
 from loadtests.reliability.running import RunningService, ServiceError, one_core
@@ -49,8 +51,10 @@ SLICES = 60  # of the run
 LOOKS = 360  # at memory and files
 SHOWN = 50, 99  # percentiles
 AT_ONCE = 16
-PROBE, PROBES = bytes(1 << 18), 9
+PROBE, PROBES = 10_000, 9
+TURN = 5 / 3600  # of the run's time: one service's, when two are compared
 CHANGED = 30  # rows of a change
+WEIGHTS = {"exposure": 1.0, "click": 1.0, "conversion": 1.0}
 FLAGS = ("--releases-poll-s", "0.5", "--max-in-flight", "1000", "--workers")
 
 
@@ -74,6 +78,7 @@ def thresholds(_: argparse.Namespace) -> list[Threshold]:
         Threshold("soak", "resident_growth", at_most=0.05),
         Threshold("soak", "proportional_growth", at_most=0.05),
         Threshold("soak", "files_growth", at_most=2),
+        Threshold("soak", "aged_failed", at_most=0),
         Threshold("soak", "p99_drift", at_most=0.1),
     ]
 
@@ -92,6 +97,11 @@ def run(options: argparse.Namespace, work: Path) -> dict[str, float]:
         soak = Soak(service, pairs, log, 60 * options.minutes)
         with one_core(-1):
             asyncio.run(soak.run(options))
+        with one_core(0):
+            fresh = RunningService(pairs[0].releases, work / "fresh", *FLAGS, str(options.workers))
+            stack.enter_context(fresh)
+        with one_core(-1):
+            asyncio.run(soak.beside(fresh, options))
         died = len(set(workers) - set(service.workers()))
     if options.out:
         _keep(soak, options.out)
@@ -109,11 +119,11 @@ class Soak:
         self._answered, self._failed = 0, Counter[int]()
         self._capacities = list[float]()
         self._failed_commands = 0
+        self._rounds = list[Round]()
 
     async def run(self, options: argparse.Namespace) -> None:
         """Load, change, look."""
-        queries = [json.dumps({"user": u, "k": options.k}).encode() for u in self._pairs[0].users()]
-        client = Client(self.service.port, "/retrieve", queries)
+        client = self._client(self.service, options.k)
         for _ in range(CAPACITIES):
             self._capacities.append(
                 await capacity(client, at_once=AT_ONCE, seconds=MEASURED * self._long_s)
@@ -131,6 +141,19 @@ class Soak:
             await asyncio.sleep(self._long_s)
         client.close()
 
+    async def beside(self, fresh: RunningService, options: argparse.Namespace) -> None:
+        """Ask the service and one that just started, in turns."""
+        both = [Contender(each, self._client(each, options.k)) for each in (self.service, fresh)]
+        for each in both:
+            self._operator(each.service).settle("weights", weights=WEIGHTS)
+        self._rounds = await side_by_side(*both, self._rate, TURN * self._long_s)
+        for each in both:
+            each.client.close()
+
+    def _client(self, service: RunningService, k: int) -> Client:
+        bodies = [json.dumps({"user": user, "k": k}).encode() for user in self._pairs[0].users()]
+        return Client(service.port, "/retrieve", bodies)
+
     async def _every(self, part: float, name: str, do: Callable[[int], None]) -> None:
         """Do something again and again, in a thread, until the end of the run."""
         for number in count(1):
@@ -147,9 +170,11 @@ class Soak:
                 self._failed_commands += 1
 
     def _set_weights(self, number: int) -> None:
-        stages = ("exposure", "click", "conversion")
-        operator = Operator(self.service.port, "default", dict.fromkeys(stages, 1.0 + number % 7))
-        operator.settle("weights", weights=operator.weights)
+        weights = {stage: k + number % 7 for stage, k in WEIGHTS.items()}
+        self._operator(self.service).settle("weights", weights=weights)
+
+    def _operator(self, service: RunningService) -> Operator:
+        return Operator(service.port, "default", WEIGHTS)
 
     def _change_catalogue(self, number: int) -> None:
         """Other prices and some items gone, or all as it was."""
@@ -197,8 +222,9 @@ class Soak:
             "failed_commands": self._failed_commands,
             **{f"changes_of_{name}": sum(n == name for _, n in self.done)
                for name in ("weights", "catalogue", "pair")},
-            **latency(self.slices, random.Random(1)),
+            **latency(self.slices),
             **growth(self.looks),
+            **drift(self._rounds, random.Random(1)),
         }  # fmt: skip
 
 
@@ -207,7 +233,7 @@ def _probe_ms() -> float:
     took = []
     for _ in range(PROBES):
         began = time.perf_counter()
-        hashlib.sha256(PROBE).digest()
+        sum(number * number for number in range(PROBE))
         took.append(time.perf_counter() - began)
     return 1e3 * min(took)
 

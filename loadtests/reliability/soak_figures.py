@@ -4,23 +4,18 @@ Decisions
 - Memory, summed over workers, is compared between the second quarter and the last: in the first one
   every kind of buffer is asked for once. The slope is that of a line through these three quarters.
 - Open files are compared at their fewest in these two quarters, since connections come and go.
-- Latency is compared between the first quarter and the last, by the p99 of their middle minute: on
-  a machine that is shared some minutes belong to others, and a worker at 70% of what it can do has
-  no room for that. A service that slows down does so in all minutes. How far chance, and whatever
-  else the machine does, moves this is told by drawing the minutes of both quarters anew: nine in
-  ten draws lie between the two bounds. The p99 of all requests of a quarter is given, too.
+- Latency is given by quarters: the p99 of their middle minute, and of all their requests. Whether
+  the service got slower is not told from these but side by side with one that just started
+  (`ageing.py`): on a machine that is shared, some minutes belong to others.
 """
 
 from __future__ import annotations
 
-import random
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-DRAWS = 400
 
 
 @dataclass(frozen=True)
@@ -43,7 +38,7 @@ class Slice:
 
     def percentile(self, percent: int) -> float:
         """Of the time of an answer."""
-        return float(np.percentile(self.milliseconds, percent))
+        return percentile(self.milliseconds, percent)
 
 
 def growth(looks: Sequence[Look]) -> dict[str, float]:
@@ -65,28 +60,23 @@ def growth(looks: Sequence[Look]) -> dict[str, float]:
     return found | {"files": after, "files_growth": after - before}
 
 
-def latency(slices: Sequence[Slice], chance: random.Random) -> dict[str, float]:
-    """The p99 of the first and the last quarter, and what chance makes of their difference."""
+def latency(slices: Sequence[Slice]) -> dict[str, float]:
+    """The median, and the p99 of each quarter: of its middle minute, of all its requests."""
     quarter = len(slices) // 4
-    parts = slices[:quarter], slices[-quarter:]
-    first, last = ([each.percentile(99) for each in part if each.milliseconds] for part in parts)
-    drifts = sorted(
-        statistics.median(chance.choices(last, k=quarter))
-        / statistics.median(chance.choices(first, k=quarter))
-        - 1
-        for _ in range(DRAWS)
-    )
-    before, after = statistics.median(first), statistics.median(last)
-    return {
-        "p50_ms": round(_merged(slices).percentile(50), 2),
-        "p99_ms_first_quarter": round(before, 2),
-        "p99_ms_last_quarter": round(after, 2),
-        "p99_drift": round(after / before - 1, 4),
-        "p99_drift_at_least": round(drifts[DRAWS // 20], 4),
-        "p99_drift_at_most": round(drifts[-DRAWS // 20], 4),
-        "p99_ms_of_all_first_quarter": round(_merged(parts[0]).percentile(99), 2),
-        "p99_ms_of_all_last_quarter": round(_merged(parts[1]).percentile(99), 2),
-    }
+    figures = {"p50_ms": round(_merged(slices).percentile(50), 2)}
+    for place, name in enumerate(("first", "second", "third", "last")):
+        part = slices[place * quarter : (place + 1) * quarter]
+        minutes = [each.percentile(99) for each in part if each.milliseconds]
+        figures |= {
+            f"p99_ms_{name}_quarter": round(statistics.median(minutes), 2),
+            f"p99_ms_of_all_{name}_quarter": round(_merged(part).percentile(99), 2),
+        }
+    return figures
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Of the values; none is not a number."""
+    return float(np.percentile(values, percent)) if values else float("nan")
 
 
 def _merged(slices: Sequence[Slice]) -> Slice:

@@ -2,10 +2,13 @@
 
     python -m training.paper --out docs/results/paper --work paper-work [--quick] [--jobs 2]
                              [--raw trivago=FILE --raw beibei=FILE] [--logs dense,conflict]
+                             [--parts tables,sweeps]
 
 Decisions
 - What has been made is not made again, so the same command goes on after any stop.
 - The tables of all logs come before ablations and sweeps, which are half of the work.
+- Only the parts that are asked for are measured and written anew; the page shows all that are kept
+  in --out, each with where it was measured.
 - Logs whose raw file is not given are left out and named.
 """
 
@@ -21,10 +24,19 @@ from pathlib import Path
 
 from training.errors import ConfigError
 from training.logs.cli import main as make_log
-from training.paper.page import write_page
+from training.paper.page import keep_parts, write_page
 from training.paper.run import Found, judged_file, load_found
 from training.paper.schedule import Run, run_all
-from training.paper.study import FULL, JUDGED_BRIEFLY, QUICK, Study, StudyLog, Variant
+from training.paper.study import (
+    FULL,
+    JUDGED_BRIEFLY,
+    PARTS,
+    QUICK,
+    Kind,
+    Study,
+    StudyLog,
+    Variant,
+)
 from training.paper.tune import (
     SEEDS,
     choose,
@@ -45,14 +57,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     logger.setLevel(logging.INFO)
     study = QUICK if arguments.quick else FULL
     try:
-        raw = _raw_files(arguments.raw)
+        kinds, raw = _kinds(arguments.parts), _raw_files(arguments.raw)
         logs = [log for log in _chosen(study, arguments.logs) if _given(log, raw)]
         for log in logs:
             _make_log(log, arguments.work / log.name, raw)
-        for part in (study.tables, study.settings):
+        for kind in kinds:
             for log in logs:
-                _run_part(study, log, part(log), arguments)
-        print(write_page(study, arguments.work, arguments.out))
+                _run_part(study, log, study.needed(kind, log), arguments)
+        keep_parts(study, logs, kinds, arguments.work, arguments.out)
+        print(write_page(study, arguments.out))
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -71,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="small logs, two seeds, no tuning")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="default: cores")
     parser.add_argument("--logs", help="only these, by name, separated by commas")
+    parser.add_argument("--parts", help=f"only these of {', '.join(PARTS)}, separated by commas")
     parser.add_argument(
         "--raw", action="append", default=[], metavar="NAME=FILE", help="a public log's raw file"
     )
@@ -85,6 +99,13 @@ def _raw_files(words: Sequence[str]) -> dict[str, Path]:
             raise ConfigError(f"--raw: expected NAME=FILE of an existing file, got {word!r}")
         files[name] = Path(file)
     return files
+
+
+def _kinds(names: str | None) -> list[Kind]:
+    wanted = names.split(",") if names else PARTS
+    if missing := [name for name in wanted if name not in PARTS]:
+        raise ConfigError(f"--parts: expected some of {', '.join(PARTS)}, got {missing}")
+    return [kind for kind in PARTS if kind in wanted]
 
 
 def _chosen(study: Study, names: str | None) -> list[StudyLog]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.logs.describe import LogDescription, describe
-from training.paper.study import StudyLog
+from training.paper.study import Study, StudyLog
 from training.paper.table import Row, Table
 
 # As the paper gives them, rounded; a log of an e-commerce platform that is not public.
@@ -25,15 +25,17 @@ HEADER = (
 STAGES = ("exposure", "click", "conversion")
 
 
-def table_1(logs: Sequence[StudyLog], work: Path) -> Table:
-    """Of the logs that have been made."""
-    rows: list[Row] = [PAPERS]
-    for log in logs:
-        directory = work / log.name / "log"
-        rows.append(
-            _row(log, describe(directory)) if directory.exists() else (log.title, *[None] * 8)
-        )
-    return Table("table1", HEADER, {"": rows})
+def table_1(study: Study, rows: Sequence[Row]) -> Table:
+    """Of the logs whose rows are given; the others are not run."""
+    known = {row[0]: row for row in rows}
+    ours = [known.get(log.title, (log.title, *[None] * 8)) for log in study.logs]
+    return Table("table1", HEADER, {"": [PAPERS, *ours]})
+
+
+def table_1_row(log: StudyLog, work: Path) -> Row:
+    """Of a log of the study."""
+    directory = work / log.name / "log"
+    return _row(log, describe(directory)) if directory.exists() else (log.title, *[None] * 8)
 
 
 def _row(log: StudyLog, described: LogDescription) -> Row:

@@ -19,7 +19,7 @@ from training.paper.findings import Findings, Replicates
 from training.paper.fronts import CORNER
 from training.paper.gains import PAPER, STARTS, gains
 from training.paper.run import OWN_LISTS, Found
-from training.paper.study import PLAIN, Study
+from training.paper.study import PLAIN, Kind, Study
 from training.paper.sweeps import PAPERS, trained
 from training.paper.table import NOT_RUN, Mean, Row, Table, shown
 from training.paper.tables import OURS, VIEWS
@@ -61,18 +61,18 @@ class Statement:
     verdict: str
 
 
-def statements(study: Study, found: Findings) -> list[Statement]:
-    """All that one log can answer."""
-    made = [on_table_2(study, found, view, scratch=scratch) for scratch in STARTS for view in VIEWS]
-    if found.log.sweeps:
-        made += [
-            *(on_table_3(found, whole) for whole in WHOLE),
-            on_setting(found, "tau", "Fig. 4, τ"),
-            on_setting(found, "eta", "Fig. 5a, η"),
-            on_weights(found),
-        ]
+def statements(study: Study, found: Findings, kind: Kind) -> list[Statement]:
+    """All that a part of one log can answer."""
+    if kind == "ablations":
+        return [on_table_3(found, whole) for whole in WHOLE]
+    if kind == "sweeps":
+        return [on_setting(found, "tau", "Fig. 4, τ"), on_setting(found, "eta", "Fig. 5a, η")]
     cascades = [whole for whole in WHOLE if whole == OURS or found.of(whole)]
-    return [*made, *(on_overhead(found, whole) for whole in cascades)]
+    return [
+        *(on_table_2(study, found, view, scratch=scratch) for scratch in STARTS for view in VIEWS),
+        *([on_weights(found)] if found.log.sweeps else []),
+        *(on_overhead(found, whole) for whole in cascades),
+    ]
 
 
 def on_table_2(study: Study, found: Findings, view: str, *, scratch: bool) -> Statement:

@@ -11,9 +11,12 @@ Decisions
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from training.presets import load_config
 
+Kind = Literal["tables", "ablations", "sweeps"]
+PARTS: tuple[Kind, ...] = ("tables", "ablations", "sweeps")  # of what is measured on a log
 TAUS = (0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95)  # of information pruned
 ETAS = (1.0, 1.4, 1.8, 2.2, 3.0)
 
@@ -72,8 +75,9 @@ MIXES = tuple(
 )
 # CSMF with the paper's parts only, but for nested recovery, mixed negatives and replay.
 PLAIN = Variant("plain cascade")
+WHOLE = "csmf"  # as it does best
 MAIN = (
-    shipped("csmf"),
+    shipped(WHOLE),
     PLAIN,
     *(Variant(method, method) for method in RIVALS),
     Variant("joint", "joint", settings=(*PARTITION, *FRESH)),
@@ -182,18 +186,26 @@ class Study:
         larger = self.larger if log.sized else ()
         return (*self.methods, *self.retrained, *larger)
 
-    def tables(self, log: StudyLog) -> list[tuple[Variant, int]]:
+    def part(self, kind: Kind, log: StudyLog) -> list[tuple[Variant, int]]:
         """(variant, seed), seed by seed: a study cut short has all methods, with fewer seeds."""
-        return [(variant, seed) for seed in range(self.seeds) for variant in self.main(log)]
+        seeds, variants = {
+            "tables": (self.seeds, self.main(log)),
+            "ablations": (self.few, self.ablations if log.sweeps else ()),
+            "sweeps": (self.few, self.sweeps if log.sweeps else ()),
+        }[kind]
+        return [(variant, seed) for seed in range(seeds) for variant in variants]
 
-    def settings(self, log: StudyLog) -> list[tuple[Variant, int]]:
-        """(variant, seed) of ablations and sweeps."""
-        variants = (*self.ablations, *self.sweeps) if log.sweeps else ()
-        return [(variant, seed) for seed in range(self.few) for variant in variants]
+    def needed(self, kind: Kind, log: StudyLog) -> list[tuple[Variant, int]]:
+        """With what the part is held against: ablations are of CSMF, which is in the tables."""
+        runs = self.part(kind, log)
+        whole = [each for each in self.methods if each.name in (WHOLE, PLAIN.name)]
+        if kind == "ablations" and runs:
+            return [*((each, seed) for seed in range(self.few) for each in whole), *runs]
+        return runs
 
     def runs(self, log: StudyLog) -> list[tuple[Variant, int]]:
         """All of them."""
-        return self.tables(log) + self.settings(log)
+        return [run for kind in PARTS for run in self.part(kind, log)]
 
 
 def _simulated(name: str, title: str, *options: str, sweeps: bool = False) -> StudyLog:

@@ -7,9 +7,10 @@ import re
 import pytest
 from support.judged import write_study
 
-from training.paper.page import write_page
+from training.paper.page import keep_parts, write_page
+from training.paper.parts import read_parts
 from training.paper.provenance import provenance
-from training.paper.study import ETAS, SWEEPS, TAUS, Study, StudyLog, Variant
+from training.paper.study import ETAS, PARTS, SWEEPS, TAUS, Study, StudyLog, Variant
 
 THREE = StudyLog("three", "a log of three stages", (), sweeps=True)
 TWO = StudyLog("two", "a log of two stages", (), raw="two")
@@ -37,7 +38,13 @@ def written(tmp_path_factory):
     (out / "table4.md").write_text("# Table 4\n\n# a comment\n\n## Setting\n")
     layouts = [{"name": name, "bytes_ratio": 3.9, "time_ratio": 1} for name in ("MVKE", "CSMF")]
     (out / "table4.json").write_text(json.dumps({"layouts": layouts}))
-    return write_page(STUDY, work, out)
+    return page(work, out)
+
+
+def page(work, out, logs=STUDY.logs, kinds=PARTS):
+    """Of what was asked for, and what is kept."""
+    keep_parts(STUDY, logs, kinds, work, out)
+    return write_page(STUDY, out)
 
 
 def test_every_link_and_picture_of_the_page_is_there(written):
@@ -50,7 +57,7 @@ def test_every_link_and_picture_of_the_page_is_there(written):
 def test_nothing_is_written_that_the_page_does_not_show(written):
     linked = set(re.findall(r"\]\(([^)]+)\)", written.read_text()))
     written_too = {each.name for each in written.parent.iterdir()} - linked
-    assert written_too == {"README.md", "table4.md"}  # the latter is on the page
+    assert written_too == {"README.md", "table4.md", "parts"}  # the latter are on the page
 
 
 def test_every_item_of_the_paper_has_its_place(written):
@@ -91,7 +98,7 @@ def test_points_of_a_sweep_that_were_not_run_stay_empty(written):
 
 
 def test_a_page_of_nothing_says_so(tmp_path):
-    text = write_page(STUDY, tmp_path / "work", tmp_path / "page").read_text()
+    text = page(tmp_path / "work", tmp_path / "page").read_text()
     assert "0 of 28 runs" in text
     assert "Not run: a log of three stages; a log of two stages; a log for later." in text
 
@@ -106,3 +113,34 @@ def test_where_it_was_made_says_no_directories(monkeypatch):
 def test_what_another_command_measured_is_on_the_page_under_its_own_heading(written):
     section = "## Table 4: storage and search time\n\n# a comment\n\n### Setting\n\n[table4.json]"
     assert section in written.read_text()
+
+
+def test_a_part_of_another_log_or_kind_stays_as_it_was_kept(tmp_path):
+    works, out = [tmp_path / name for name in ("first", "second")], tmp_path / "page"
+    for work, level in zip(works, (0.61, 0.71), strict=True):
+        for log in (THREE, TWO):
+            write_study(STUDY, log, work, {"csmf": level, "tau 0.75": level})
+    page(works[0], out)
+    before = {(part.log, part.kind): part for part in read_parts(STUDY, out)}
+    assert [*before] == [
+        ("three", "tables"),
+        ("three", "ablations"),
+        ("three", "sweeps"),
+        ("two", "tables"),
+    ]
+    text = page(works[1], out, [THREE], ["sweeps"]).read_text()
+    after = {(part.log, part.kind): part for part in read_parts(STUDY, out)}
+    assert [key for key in before if after[key] != before[key]] == [("three", "sweeps")]
+    assert "0.710" in text
+    assert "0.610" in text
+
+
+def test_the_page_says_of_each_part_where_it_was_measured(written):
+    opening = written.read_text().partition("## ")[0]
+    assert "- a log of three stages, sweeps: 3 of 3 runs, `python -m training.paper" in opening
+    assert "- a log of two stages, tables: 8 of 8 runs, `python -m training.paper" in opening
+
+
+def test_a_page_written_again_from_its_parts_is_the_same(written):
+    text = written.read_text()
+    assert write_page(STUDY, written.parent).read_text() == text
