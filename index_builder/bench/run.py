@@ -116,7 +116,7 @@ def _for(setting: Setting, drawn: Drawn, arguments: argparse.Namespace) -> Setti
 def _draw(arguments: argparse.Namespace, work: Path) -> Iterator[Drawn]:
     if arguments.releases:
         yield _drawing(arguments)(arguments.items, work)
-    items = arguments.items // 4 if arguments.quick and arguments.releases else arguments.items
+    items = arguments.items // 10 if arguments.quick and arguments.releases else arguments.items
     yield from_generator(items, arguments.users, work, np.random.default_rng(0))
 
 

@@ -29,10 +29,7 @@ PQ: Options = {"cells": 4, "codes": "PQ32x4fsr"}
 RABITQ: Options = {"cells": 4, "codes": "RaBitQfs"}
 VARIANTS = (
     *(Variant(f"IVF4√N,PQ32x4fsr, refine {n}k", PQ, {"refined": n}) for n in (4, 10, 40)),
-    *(
-        Variant(f"IVF4√N,RaBitQfs, refine {n}k", RABITQ, {"refined": n}, usual=True)
-        for n in (10, 40)
-    ),
+    *(Variant(f"IVF4√N,RaBitQfs, refine {n}k", RABITQ, {"refined": n}) for n in (10, 40)),
 )
 FILE = "items.faiss"
 

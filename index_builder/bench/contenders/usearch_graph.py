@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from usearch.index import Index
@@ -51,7 +52,11 @@ class UsearchGraph:
 
     most = MOST
 
-    def __init__(self, index: Index, extend: Callable[[Floats], Floats]) -> None:
+    def __init__(
+        self,
+        index: Any,  # noqa: ANN401  an Index, whose effort its stubs say cannot be set
+        extend: Callable[[Floats], Floats],
+    ) -> None:
         self.index, self.extend, self.effort = index, extend, 0
 
     def search(self, query_M: Floats, k: int, effort: int) -> Rows:
