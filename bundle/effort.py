@@ -5,13 +5,15 @@ index builder measures the smallest effort that reaches the target over a grid o
 and list lengths; the service looks the effort up. Only the direction of the segment scales matters
 (`w` and `c·w` rank alike), so directions are compared by cosine.
 
-A look-up is conservative: the largest effort among the S nearest measured directions, at the next
-measured list length; a list longer than any measured visits every cell.
+A look-up is conservative: the largest effort among the S nearest measured directions; a list longer
+than any measured visits every cell. Between two measured lengths effort grows by a power of the
+length, and one shorter than all is searched as the shortest.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 
@@ -64,25 +66,36 @@ class EffortMap(BaseModel):
 
     def lookup(self, weights_S: NDArray[np.float64], k: int) -> int:
         """Cells to visit (nprobe) for these weights and this list length."""
-        column = int(np.searchsorted(self.k, k))
+        column = bisect_left(self.k, k)
         if column == len(self.k):
             return self.cells
-        return int(self._nprobe_GK[self._nearest(weights_S), column].max())
+        cells_K = self._nprobe_GK[self._nearest(weights_S)].max(axis=0)
+        if column == 0 or self.k[column] == k:
+            return int(cells_K[column])
+        shorter, longer = self.k[column - 1 : column + 1]
+        fewer, more = cells_K[column - 1 : column + 1].tolist()
+        passed = math.log(k / shorter) / math.log(longer / shorter)
+        between: float = fewer * (more / fewer) ** passed
+        return math.ceil(between)
 
     def recall(self, weights_S: NDArray[np.float64], k: int, share: float = 1.0) -> float:
         """The least recall measured in the directions that a look-up goes by.
 
-        At a share of the cells that `lookup` gives; one of `shares`, or 1.
+        At a share of the cells that `lookup` gives; one of `shares`, or 1. Between two measured
+        lengths it is the lesser one's.
         """
-        column = int(np.searchsorted(self.k, k))
+        column = bisect_left(self.k, k)
         if column == len(self.k):
             return 1.0
+        first = column if column == 0 or self.k[column] == k else column - 1
         nearest = self._nearest(weights_S).tolist()
         points: list[EffortPoint] = [self.points[point] for point in nearest]
-        if share == 1:
-            return min(point.recall[column] for point in points)
-        row = self.shares.index(share)
-        return min(point.reduced[row][column] for point in points)
+        row = None if share == 1 else self.shares.index(share)
+        return min(
+            recall
+            for point in points
+            for recall in (point.recall if row is None else point.reduced[row])[first : column + 1]
+        )
 
     def _nearest(self, weights_S: NDArray[np.float64]) -> NDArray[np.int64]:
         """The S measured directions that are nearest; remembered, as few weights are in force."""

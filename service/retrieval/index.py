@@ -83,20 +83,21 @@ class ItemIndex:
         excluded_X: Rows,
         passing: Passing | None = None,
         effort: Effort = FULL,
+        spare: int = 0,
     ) -> Found:
-        """The best min(k, rows that pass and are not excluded) rows.
+        """The best min(k + spare, rows that pass and are not excluded) rows.
 
-        `excluded_X` must be distinct rows.
+        `excluded_X` must be distinct rows. `spare` rows are like exclusions that nobody can name.
         """
         if passing:
             excluded_X = passing.among(excluded_X)
         candidates = passing.count if passing else len(self.ids_N)
-        wanted = min(k, candidates - len(excluded_X))
+        wanted, beyond = min(k + spare, candidates - len(excluded_X)), len(excluded_X) + spare
         if wanted <= 0:
             nothing = np.empty(0, np.int64), np.empty(0, np.float32)
             return Found(*nothing, "none", attempts=0, candidates=candidates)
-        attempts, share = 0, self._share(weights_S, k, len(excluded_X), candidates, effort)
-        for found in self._attempts(query_M, weights_S, k, len(excluded_X), passing, share):
+        attempts, share = 0, self._share(weights_S, k, beyond, candidates, effort)
+        for found in self._attempts(query_M, weights_S, k, beyond, passing, share):
             attempts += 1
             keep_K = found.rows_K >= 0
             if len(excluded_X):
@@ -142,18 +143,18 @@ class ItemIndex:
         query_M: Floats,
         weights_S: NDArray[np.float64],
         k: int,
-        excluded: int,
+        beyond: int,
         passing: Passing | None,
         share: float,
     ) -> Iterator[Found]:
-        """What is best at a share of the effort that should do, then at doublings of it."""
+        """The best k and so many beyond, at a share of the effort that should do, and doublings."""
         if passing is None:
-            fetch = min(k + excluded, len(self.ids_N))
+            fetch = min(k + beyond, len(self.ids_N))
             for cells in self._efforts(weights_S, k, fetch, share):
                 parameters = visiting(cells) if cells else None
                 yield self._visit(query_M, fetch, cells, parameters, self.copies)
             return
-        fetch = min(k + excluded, passing.count)
+        fetch = min(k + beyond, passing.count)
         cells = reduced_cells(self._filtered_cells(weights_S, k, fetch, passing), share)
         visited = self.faiss_index.ntotal * (cells / self.effort.cells if self.effort else 1)
         if passing.rows_P is not None and SCAN_COST * passing.count <= visited:
@@ -209,14 +210,14 @@ class ItemIndex:
         self,
         weights_S: NDArray[np.float64],
         k: int,
-        excluded: int,
+        beyond: int,
         candidates: int,
         wanted: Effort,
     ) -> float:
         """Of the cells that recall needs, how many to visit; as deep as candidates lie apart."""
         if self.effort is None:
             return 1.0
-        length = self._length(k, min(k + excluded, candidates))
+        length = self._length(k, min(k + beyond, candidates))
         depth = length * len(self.ids_N) / candidates
         return share_of_cells(self.effort, weights_S, depth, wanted)
 

@@ -23,8 +23,14 @@ def test_a_look_up_takes_the_largest_effort_of_the_nearest_directions():
     assert MAP.lookup(np.array([1.0, 1.0, 1.0]), k=50) == 9  # its own is 5, a neighbour's 9
 
 
-def test_a_list_length_between_two_measured_ones_takes_the_longer():
-    assert MAP.lookup(np.array([1.0, 1.0, 1.0]), k=51) == 20
+def test_between_two_measured_lengths_effort_grows_by_a_power_of_the_length():
+    efforts = [MAP.lookup(np.array([1.0, 1.0, 1.0]), k) for k in (50, 51, 158, 159, 499, 500)]
+    middle = (9 * 20) ** 0.5  # at the geometric mean, 158.1
+    assert efforts == [9, 10, int(middle) + 1, int(middle) + 1, 20, 20]
+
+
+def test_a_list_shorter_than_any_measured_is_searched_as_the_shortest():
+    assert MAP.lookup(np.array([1.0, 1.0, 1.0]), k=1) == 9
 
 
 def test_a_list_longer_than_any_measured_visits_every_cell():
@@ -35,7 +41,8 @@ def test_the_recall_told_is_the_least_of_those_the_effort_goes_by():
     points = [*MAP.points[:2], MAP.points[2].model_copy(update={"recall": [0.91, 0.97]})]
     unreached = MAP.model_copy(update={"points": [*points, MAP.points[3]]})
     assert unreached.recall(np.array([1.0, 1.0, 1.0]), k=50) == 0.91
-    assert unreached.recall(np.array([1.0, 1.0, 1.0]), k=51) == 0.96
+    assert unreached.recall(np.array([1.0, 1.0, 1.0]), k=51) == 0.91  # between them the lesser
+    assert unreached.recall(np.array([1.0, 1.0, 1.0]), k=500) == 0.96
     assert unreached.recall(np.array([1.0, 1.0, 1.0]), k=501) == 1.0
 
 

@@ -161,3 +161,38 @@ def test_old_and_new_items_are_scored_and_removed_ones_are_missing(fresh):
     (user,) = embed(snapshot, [RawUser({})])
     query_1M = scale_query(user.vector_1M, np.ones(3), snapshot.segments)
     np.testing.assert_allclose(found.scores, vectors_NM[places] @ query_1M[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("hidden", [3, 30])
+def test_few_items_that_are_gone_are_dropped_wherever_they_stood_in_the_list(fresh, hidden):
+    """30 are less than a hundredth, and more than a list of 20 has to spare."""
+    _, index, delta, _, _, queries_BM = fresh
+    query_M, base = queries_BM[0], index.base
+    best_K = exact_top_k(query_M[None], base.vectors_NM, 100)[0][0]
+    gone = replace(
+        delta,
+        item_ids_D=np.empty(0, "S1"),
+        item_vectors_DM=np.empty((0, len(query_M)), np.float32),
+        removed_ids_R=np.sort(base.ids_N[best_K[:hidden]]),
+        attributes=(),
+    )
+    for excluded in (0, 5):
+        rest_K = best_K[hidden:]
+        found = with_delta(index, gone).search(query_M, PAPER, 20, np.sort(rest_K[:excluded]))
+        assert len(found.rows_K) == 20
+        assert not np.isin(found.rows_K, best_K[: hidden + excluded]).any()
+        assert np.isin(rest_K[excluded : excluded + 20], found.rows_K).mean() >= 0.9
+        assert found.candidates == ITEMS - hidden
+
+
+def test_a_list_of_all_that_is_left_lacks_the_few_that_are_gone(fresh):
+    _, index, delta, _, _, queries_BM = fresh
+    gone = replace(
+        delta,
+        item_ids_D=np.empty(0, "S1"),
+        item_vectors_DM=np.empty((0, queries_BM.shape[1]), np.float32),
+        removed_ids_R=index.base.ids_N[10:20],
+        attributes=(),
+    )
+    rows_K = with_delta(index, gone).search(queries_BM[0], PAPER, ITEMS, NOTHING).rows_K
+    assert sorted(rows_K) == [*range(10), *range(20, ITEMS)]
