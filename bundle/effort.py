@@ -5,9 +5,9 @@ index builder measures the smallest effort that reaches the target over a grid o
 and list lengths; the service looks the effort up. Only the direction of the segment scales matters
 (`w` and `c·w` rank alike), so directions are compared by cosine.
 
-A look-up is conservative: the largest effort among the S nearest measured directions; a list longer
-than any measured visits every cell. Between two measured lengths effort grows by a power of the
-length, and one shorter than all is searched as the shortest.
+A look-up is conservative: away from the measured directions it takes the largest effort among the
+S nearest; a list longer than any measured visits every cell. Between two measured lengths effort
+grows by a power of the length, and one shorter than all is searched as the shortest.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bundle.scoring import segment_scales
 
 REMEMBERED = 1024  # weights, whose nearest directions are looked up once
+SAME = 1 - 1e-9  # cosine of two directions that differ by rounding alone
 
 
 class EffortPoint(BaseModel):
@@ -98,7 +99,7 @@ class EffortMap(BaseModel):
         )
 
     def _nearest(self, weights_S: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The S measured directions that are nearest; remembered, as few weights are in force."""
+        """The measured direction that these are, or the S nearest; remembered, as few are in force."""
         return self._remembered(np.asarray(weights_S, np.float64).tobytes())
 
     @cached_property
@@ -109,7 +110,8 @@ class EffortMap(BaseModel):
         def nearest(weights: bytes) -> NDArray[np.int64]:
             weights_S = np.frombuffer(weights)
             cosines_G = directions_GS @ _direction(weights_S)
-            return np.argsort(-cosines_G, kind="stable")[: len(weights_S)]
+            nearest_S = np.argsort(-cosines_G, kind="stable")[: len(weights_S)]
+            return nearest_S[:1] if cosines_G[nearest_S[0]] > SAME else nearest_S
 
         return nearest
 

@@ -13,12 +13,15 @@ sums of k. The items never change; `w` and `c·w` (c > 0) rank alike.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bundle.segments import Segments
 
 Floats = NDArray[np.float32]
+REMEMBERED = 1024  # weights
 SCAN_ROWS = 65_536  # items per block of an exact scan: bounds memory, keeps the block in cache
 
 
@@ -29,7 +32,15 @@ def segment_scales(weights_S: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def scale_query(users_BM: Floats, weights_S: NDArray[np.float64], segments: Segments) -> Floats:
     """Scale each segment of the user vectors by its suffix sum (Eq. 8); [B, M] → [B, M] float32."""
-    return users_BM * np.repeat(segment_scales(weights_S), segments.sizes).astype(np.float32)
+    return users_BM * _scales(np.asarray(weights_S, np.float64).tobytes(), segments.sizes)
+
+
+@lru_cache(REMEMBERED)
+def _scales(weights: bytes, sizes: tuple[int, ...]) -> Floats:
+    """Of every dim, [M]; few weights are in force, and many users ask under each of them."""
+    scales_M = np.repeat(segment_scales(np.frombuffer(weights)), sizes).astype(np.float32)
+    scales_M.flags.writeable = False
+    return scales_M
 
 
 def objective_scores(users_BM: Floats, items_BKM: Floats, segments: Segments) -> Floats:

@@ -17,20 +17,27 @@ MAP = EffortMap(
     ],
 )
 
+NEAR = np.array([0.9, 1.0, 1.1])  # to the last point; then to the second and the third
+
 
 def test_a_look_up_takes_the_largest_effort_of_the_nearest_directions():
+    assert MAP.lookup(NEAR, k=50) == 9  # the nearest one's is 5, a neighbour's 9
+
+
+def test_a_measured_direction_takes_its_own_effort():
+    assert MAP.lookup(np.array([1.0, 1.0, 1.0]), k=50) == 5
+    assert MAP.lookup(np.array([0.7, 0.7, 0.7]), k=500) == 10
     assert MAP.lookup(np.array([0.0, 0.0, 1.0]), k=50) == 9
-    assert MAP.lookup(np.array([1.0, 1.0, 1.0]), k=50) == 9  # its own is 5, a neighbour's 9
 
 
 def test_between_two_measured_lengths_effort_grows_by_a_power_of_the_length():
-    efforts = [MAP.lookup(np.array([1.0, 1.0, 1.0]), k) for k in (50, 51, 158, 159, 499, 500)]
+    efforts = [MAP.lookup(NEAR, k) for k in (50, 51, 158, 159, 499, 500)]
     middle = (9 * 20) ** 0.5  # at the geometric mean, 158.1
     assert efforts == [9, 10, int(middle) + 1, int(middle) + 1, 20, 20]
 
 
 def test_a_list_shorter_than_any_measured_is_searched_as_the_shortest():
-    assert MAP.lookup(np.array([1.0, 1.0, 1.0]), k=1) == 9
+    assert MAP.lookup(NEAR, k=1) == 9
 
 
 def test_a_list_longer_than_any_measured_visits_every_cell():
@@ -40,10 +47,10 @@ def test_a_list_longer_than_any_measured_visits_every_cell():
 def test_the_recall_told_is_the_least_of_those_the_effort_goes_by():
     points = [*MAP.points[:2], MAP.points[2].model_copy(update={"recall": [0.91, 0.97]})]
     unreached = MAP.model_copy(update={"points": [*points, MAP.points[3]]})
-    assert unreached.recall(np.array([1.0, 1.0, 1.0]), k=50) == 0.91
-    assert unreached.recall(np.array([1.0, 1.0, 1.0]), k=51) == 0.91  # between them the lesser
-    assert unreached.recall(np.array([1.0, 1.0, 1.0]), k=500) == 0.96
-    assert unreached.recall(np.array([1.0, 1.0, 1.0]), k=501) == 1.0
+    assert unreached.recall(NEAR, k=50) == 0.91
+    assert unreached.recall(NEAR, k=51) == 0.91  # between them the lesser
+    assert unreached.recall(NEAR, k=500) == 0.96
+    assert unreached.recall(NEAR, k=501) == 1.0
 
 
 def test_the_recall_left_at_a_share_of_the_cells_is_the_least_of_the_neighbours():
@@ -55,8 +62,8 @@ def test_the_recall_left_at_a_share_of_the_cells_is_the_least_of_the_neighbours(
     reducible = EffortMap.model_validate(
         MAP.model_dump() | {"shares": [0.7, 0.5], "points": [p.model_dump() for p in points]}
     )
-    assert reducible.recall(np.array([1.0, 1.0, 1.0]), k=50, share=0.7) == 0.85
-    assert reducible.recall(np.array([1.0, 1.0, 1.0]), k=500, share=0.5) == 0.7
+    assert reducible.recall(NEAR, k=50, share=0.7) == 0.85
+    assert reducible.recall(NEAR, k=500, share=0.5) == 0.7
 
 
 def test_a_share_of_the_cells_is_one_at_least():
