@@ -99,7 +99,7 @@ class EffortMap(BaseModel):
         )
 
     def _nearest(self, weights_S: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The measured direction that these are, or the S nearest; remembered, as few are in force."""
+        """The measured direction that it is, or the S nearest; remembered, as few are in force."""
         return self._remembered(np.asarray(weights_S, np.float64).tobytes())
 
     @cached_property
