@@ -70,11 +70,12 @@ class EffortMap(BaseModel):
         column = bisect_left(self.k, k)
         if column == len(self.k):
             return self.cells
-        cells_K = self._nprobe_GK[self._nearest(weights_S)].max(axis=0)
+        points = self._nearby(weights_S)
+        more = max(point.nprobe[column] for point in points)
         if column == 0 or self.k[column] == k:
-            return int(cells_K[column])
+            return more
+        fewer = max(point.nprobe[column - 1] for point in points)
         shorter, longer = self.k[column - 1 : column + 1]
-        fewer, more = cells_K[column - 1 : column + 1].tolist()
         passed = math.log(k / shorter) / math.log(longer / shorter)
         between: float = fewer * (more / fewer) ** passed
         return math.ceil(between)
@@ -89,39 +90,34 @@ class EffortMap(BaseModel):
         if column == len(self.k):
             return 1.0
         first = column if column == 0 or self.k[column] == k else column - 1
-        nearest = self._nearest(weights_S).tolist()
-        points: list[EffortPoint] = [self.points[point] for point in nearest]
         row = None if share == 1 else self.shares.index(share)
         return min(
             recall
-            for point in points
+            for point in self._nearby(weights_S)
             for recall in (point.recall if row is None else point.reduced[row])[first : column + 1]
         )
 
-    def _nearest(self, weights_S: NDArray[np.float64]) -> NDArray[np.int64]:
+    def _nearby(self, weights_S: NDArray[np.float64]) -> list[EffortPoint]:
         """The measured direction that it is, or the S nearest; remembered, as few are in force."""
-        return self._remembered(np.asarray(weights_S, np.float64).tobytes())
+        places = self._remembered(np.asarray(weights_S, np.float64).tobytes())
+        return [self.points[place] for place in places]
 
     @cached_property
-    def _remembered(self) -> Callable[[bytes], NDArray[np.int64]]:
+    def _remembered(self) -> Callable[[bytes], list[int]]:
         directions_GS = self._directions_GS
 
         @lru_cache(REMEMBERED)
-        def nearest(weights: bytes) -> NDArray[np.int64]:
+        def nearest(weights: bytes) -> list[int]:
             weights_S = np.frombuffer(weights)
             cosines_G = directions_GS @ _direction(weights_S)
-            nearest_S = np.argsort(-cosines_G, kind="stable")[: len(weights_S)]
-            return nearest_S[:1] if cosines_G[nearest_S[0]] > SAME else nearest_S
+            nearest_S: list[int] = np.argsort(-cosines_G, kind="stable").tolist()
+            return nearest_S[: 1 if cosines_G[nearest_S[0]] > SAME else len(weights_S)]
 
         return nearest
 
     @cached_property
     def _directions_GS(self) -> NDArray[np.float64]:
         return np.stack([_direction(np.asarray(point.weights)) for point in self.points])
-
-    @cached_property
-    def _nprobe_GK(self) -> NDArray[np.int64]:
-        return np.asarray([point.nprobe for point in self.points])
 
 
 def reduced_cells(cells: int, share: float) -> int:

@@ -109,12 +109,13 @@ class CategorySequence(_Feature):
     def encode(self, column: Column, vocabulary: Vocabulary) -> tuple[NDArray[np.int64], int]:
         """[B, L] rows of the vocabulary padded with 0 at the end, and the number of unknowns."""
         keys = [self._recent(values, row) for row, values in enumerate(column)]
-        ends_B = np.cumsum([len(recent) for recent in keys])
         rows = vocabulary.rows([key for recent in keys for key in recent])
-        rows_BL = np.zeros((len(column), self.max_length), np.int64)
-        for row_L, recent in zip(rows_BL, np.split(rows, ends_B[:-1]), strict=False):  # or no row
-            known = recent[recent > 0]
+        rows_BL, start = np.zeros((len(column), self.max_length), np.int64), 0
+        for row_L, recent in zip(rows_BL, keys, strict=True):
+            known = rows[start : start + len(recent)]
+            known = known[known > 0]
             row_L[: len(known)] = known
+            start += len(recent)
         return rows_BL, int(np.count_nonzero(rows == 0))
 
     def _recent(self, values: object, row: int) -> list[str]:

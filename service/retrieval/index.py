@@ -253,7 +253,7 @@ def keys_of(item_ids: Sequence[str]) -> NDArray[np.bytes_]:
 
 def find_rows(ids_N: NDArray[np.bytes_], keys_X: NDArray[np.bytes_]) -> Rows:
     """Rows of the keys that are among sorted ids, by binary search."""
-    if not len(ids_N):
+    if not (len(ids_N) and len(keys_X)):
         return np.empty(0, np.int64)
     keys_X = keys_X[np.strings.str_len(keys_X) <= ids_N.dtype.itemsize].astype(ids_N.dtype)
     rows_X = np.minimum(np.searchsorted(ids_N, keys_X), len(ids_N) - 1)
@@ -291,8 +291,8 @@ def open_index(files: Index) -> ItemIndex:
     return ItemIndex(
         mapped,
         effort,
-        files.item_ids_N,
-        files.item_vectors_NM,
+        np.asarray(files.item_ids_N),  # plain arrays over the same maps: theirs are slower to index
+        np.asarray(files.item_vectors_NM),
         columns,
         Cells.of(faiss.extract_index_ivf(mapped), copies) if effort and columns else None,
         files.manifest.journal_position,
