@@ -136,6 +136,8 @@ class FreshIndex:
 
     def rows_of(self, item_ids: Sequence[str]) -> Rows:
         """Distinct rows of the ids that exist; unknown and removed ids are left out."""
+        if not item_ids:
+            return np.empty(0, np.int64)
         keys_X = keys_of(item_ids)
         rows_X = find_rows(self.base.ids_N, keys_X)
         beside_X = len(self.base.ids_N) + find_rows(self.ids_D, keys_X)
