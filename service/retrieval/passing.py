@@ -20,6 +20,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import faiss
 import numpy as np
@@ -113,7 +114,8 @@ class Passing:
 
     def visiting(self, cells: int) -> faiss.SearchParameters:
         """A search of so many of the cells that hold something."""
-        parameters = visiting(cells)
+        parameters = faiss.SearchParametersIVF()
+        parameters.nprobe = cells
         parameters.sel = self.rows_selector
         parameters.quantizer_params = self.cells_selector
         return parameters
@@ -143,8 +145,9 @@ class PassingCache:
         return made
 
 
+@lru_cache
 def visiting(cells: int) -> faiss.SearchParametersIVF:
-    """A search of so many cells."""
+    """A search of so many cells; kept, as a new one takes longer to make than a cell to visit."""
     parameters = faiss.SearchParametersIVF()
     parameters.nprobe = cells
     return parameters
