@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from support.judged import write_study
@@ -133,6 +134,15 @@ def test_a_part_of_another_log_or_kind_stays_as_it_was_kept(tmp_path):
     assert [key for key in before if after[key] != before[key]] == [("three", "sweeps")]
     assert "0.710" in text
     assert "0.610" in text
+
+
+def test_sweeps_can_be_measured_where_nothing_else_was(tmp_path):
+    only = replace(STUDY, methods=(), ablations=())
+    write_study(only, THREE, tmp_path / "work", {})
+    text = page(tmp_path / "work", tmp_path / "page").read_text()
+    assert [part.kind for part in read_parts(STUDY, tmp_path / "page")] == ["sweeps"]
+    assert "3 of 28 runs" in text
+    assert "three-fig4-tau.png" in text
 
 
 def test_the_page_says_of_each_part_where_it_was_measured(written):
