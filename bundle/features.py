@@ -89,6 +89,8 @@ class Categorical(_Feature):
             for row, value in enumerate(values)
         ]
         rows_V = vocabulary.rows(keys)
+        if not isinstance(column, Coded):
+            return rows_V, int(np.count_nonzero(rows_V == 0)) - keys.count("")
         missing_V = np.array([not key for key in keys]) if "" in keys else np.False_
         unknown_V = (rows_V == 0) & ~missing_V
         return rows_V[places_B], int(np.count_nonzero(unknown_V[places_B]))
@@ -152,13 +154,14 @@ class Numeric(_Feature):
 
     def encode(self, column: Column) -> NDArray[np.float32]:
         """[B] standardised values."""
-        if not (is_numbers(column) and np.isfinite(column).all()):
-            column = [
-                self.mean if value is None else _finite(value, self.name, row)
-                for row, value in enumerate(column)
-            ]
-        scaled_B = (np.asarray(column, np.float64) - self.mean) / self.std
-        return np.clip(scaled_B, -CLIP, CLIP).astype(np.float32)
+        if is_numbers(column) and np.isfinite(column).all():
+            scaled_B = (column.astype(np.float64) - self.mean) / self.std
+            return np.clip(scaled_B, -CLIP, CLIP).astype(np.float32)
+        scaled = [
+            0.0 if value is None else (_finite(value, self.name, row) - self.mean) / self.std
+            for row, value in enumerate(column)
+        ]
+        return np.array([min(max(value, -CLIP), CLIP) for value in scaled], np.float32)
 
 
 class Vector(_Feature):
