@@ -5,9 +5,10 @@ index builder measures the smallest effort that reaches the target over a grid o
 and list lengths; the service looks the effort up. Only the direction of the segment scales matters
 (`w` and `c·w` rank alike), so directions are compared by cosine.
 
-A look-up is conservative: away from the measured directions it takes the largest effort among the
-S nearest; a list longer than any measured visits every cell. Between two measured lengths effort
-grows by a power of the length, and one shorter than all is searched as the shortest.
+Away from the measured directions a look-up takes the largest effort among the S nearest. Between
+two measured lengths effort grows by a power of the length, or is the longer one's where a search
+may visit a share of the cells only, since that was measured of no other. A list shorter than all
+measured is searched as the shortest, a longer one in every cell.
 """
 
 from __future__ import annotations
@@ -65,14 +66,14 @@ class EffortMap(BaseModel):
                 raise ValueError(f"need {stages} weights >= 0, not all zero: {point}")
         return self
 
-    def lookup(self, weights_S: NDArray[np.float64], k: int) -> int:
-        """Cells to visit (nprobe) for these weights and this list length."""
+    def lookup(self, weights_S: NDArray[np.float64], k: int, *, measured: bool = False) -> int:
+        """Cells to visit (nprobe) for these weights and this list length, or the next measured."""
         column = bisect_left(self.k, k)
         if column == len(self.k):
             return self.cells
         points = self._nearby(weights_S)
         more = max(point.nprobe[column] for point in points)
-        if column == 0 or self.k[column] == k:
+        if measured or column == 0 or self.k[column] == k:
             return more
         fewer = max(point.nprobe[column - 1] for point in points)
         shorter, longer = self.k[column - 1 : column + 1]
@@ -83,19 +84,18 @@ class EffortMap(BaseModel):
     def recall(self, weights_S: NDArray[np.float64], k: int, share: float = 1.0) -> float:
         """The least recall measured in the directions that a look-up goes by.
 
-        At a share of the cells that `lookup` gives; one of `shares`, or 1. Between two measured
-        lengths it is the lesser one's.
+        At a share of the cells; one of `shares`, or 1. Between two measured lengths it is the
+        lesser one's, of a share the longer one's.
         """
         column = bisect_left(self.k, k)
         if column == len(self.k):
             return 1.0
+        points = self._nearby(weights_S)
+        if share < 1:
+            row = self.shares.index(share)
+            return min(point.reduced[row][column] for point in points)
         first = column if column == 0 or self.k[column] == k else column - 1
-        row = None if share == 1 else self.shares.index(share)
-        return min(
-            recall
-            for point in self._nearby(weights_S)
-            for recall in (point.recall if row is None else point.reduced[row])[first : column + 1]
-        )
+        return min(min(point.recall[first : column + 1]) for point in points)
 
     def _nearby(self, weights_S: NDArray[np.float64]) -> list[EffortPoint]:
         """The measured direction that it is, or the S nearest; remembered, as few are in force."""

@@ -4,9 +4,10 @@
     drift(rounds, random.Random(1))        {"p99_drift": .02, ...}
 
 Decisions
-- Both serve the same pair on the same core; they are asked in turns of seconds, at one rate, each
-  first as often as second. What else the machine does is in both alike: on one that is shared it
+- Both serve the same pair on the same core; they are asked in turns of seconds, at one rate, and in
+  a round at the same moments. What else the machine does is in both alike: on one that is shared it
   makes p99 three times as long for minutes, so that two quarters of an hour cannot be compared.
+- They take turns strictly, so that each has rested for as long as the other when it is asked.
 - The drift is the median, over rounds, of the aged one's p99 by the fresh one's, less one. How far
   chance moves that is told by drawing the rounds anew: nine in ten draws lie between the bounds.
 - What a request costs the workers' processor is compared likewise: it tells smaller differences.
@@ -15,6 +16,7 @@ Decisions
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import statistics
@@ -29,6 +31,7 @@ from loadtests.reliability.soak_figures import percentile
 
 ROUNDS, WARM = 100, 4
 DRAWS = 400
+TICK = 1e-3  # where the kernel counted nothing
 
 
 @dataclass(frozen=True)
@@ -55,21 +58,22 @@ Round = tuple[Turn, Turn]  # the aged one's, the fresh one's
 async def side_by_side(
     aged: Contender, fresh: Contender, rate: float, turn_s: float
 ) -> list[Round]:
-    """Ask both in turns; the rounds that count."""
-    rounds = []
-    for number in range(WARM + ROUNDS):
-        order = (aged, fresh) if number % 2 else (fresh, aged)
-        turns = {id(each): await _turn(each, rate, turn_s) for each in order}
-        rounds.append((turns[id(aged)], turns[id(fresh)]))
-    return rounds[WARM:]
+    """Ask both in turns; the rounds that count, of which each has answered something."""
+    rounds = [
+        (
+            await _turn(aged, rate, turn_s, seed),
+            await _turn(fresh, rate, turn_s, seed),
+        )
+        for seed in range(WARM + ROUNDS)
+    ]
+    return [each for each in rounds[WARM:] if all(turn.requests for turn in each)]
 
 
-async def _turn(contender: Contender, rate: float, turn_s: float) -> Turn:
+async def _turn(contender: Contender, rate: float, turn_s: float, seed: int) -> Turn:
     answers, before = list[Answer](), _processor_s(contender.service)
-    async with loaded(contender.client, rate, answers.append):
+    async with loaded(contender.client, rate, answers.append, seed):
         await sleep(turn_s)
-    took = _processor_s(contender.service) - before
-    asked = max(len(answers), 1)
+    took, asked = _processor_s(contender.service) - before, max(len(answers), 1)
     return Turn(
         percentile([1e3 * answer.seconds for answer in answers], 99),
         1e3 * took / asked,
@@ -90,6 +94,8 @@ def _processor_s(service: RunningService) -> float:
 def drift(rounds: Sequence[Round], chance: random.Random) -> dict[str, float]:
     """How much slower the aged one is, and by how much chance moves that."""
     figures: dict[str, float] = {"rounds": len(rounds)}
+    if not rounds:
+        return figures | {"aged_failed": 0, "fresh_failed": 0, "p99_drift": math.inf}
     for place, name in enumerate(("aged", "fresh")):
         turns = [each[place] for each in rounds]
         figures |= {
@@ -99,7 +105,7 @@ def drift(rounds: Sequence[Round], chance: random.Random) -> dict[str, float]:
             f"{name}_processor_ms": round(statistics.median(t.processor_ms for t in turns), 3),
         }
     slower = [aged.p99_ms / fresh.p99_ms for aged, fresh in rounds]
-    dearer = [aged.processor_ms / fresh.processor_ms for aged, fresh in rounds]
+    dearer = [aged.processor_ms / max(fresh.processor_ms, TICK) for aged, fresh in rounds]
     return figures | _median("p99_drift", slower, chance) | _median("cost_drift", dearer, chance)
 
 

@@ -109,11 +109,11 @@ async def capacity(client: Client, *, at_once: int, seconds: float) -> float:
 
 @asynccontextmanager
 async def loaded(
-    client: Client, rate: float, on_answer: Callable[[Answer], None]
+    client: Client, rate: float, on_answer: Callable[[Answer], None], seed: int = 1
 ) -> AsyncIterator[None]:
     """Ask `rate` times a second on average meanwhile; all are answered when it ends."""
     stop = asyncio.Event()
-    asking = asyncio.create_task(_keep_asking(client, rate, stop, on_answer))
+    asking = asyncio.create_task(_keep_asking(client, rate, stop, on_answer, seed))
     try:
         yield
     finally:
@@ -122,9 +122,13 @@ async def loaded(
 
 
 async def _keep_asking(
-    client: Client, rate: float, stop: asyncio.Event, on_answer: Callable[[Answer], None]
+    client: Client,
+    rate: float,
+    stop: asyncio.Event,
+    on_answer: Callable[[Answer], None],
+    seed: int,
 ) -> None:
-    arrivals, due = random.Random(1), time.monotonic()
+    arrivals, due = random.Random(seed), time.monotonic()
     async with asyncio.TaskGroup() as under_way:
         while not stop.is_set():
             due += arrivals.expovariate(rate)

@@ -79,6 +79,7 @@ def thresholds(_: argparse.Namespace) -> list[Threshold]:
         Threshold("soak", "proportional_growth", at_most=0.05),
         Threshold("soak", "files_growth", at_most=2),
         Threshold("soak", "aged_failed", at_most=0),
+        Threshold("soak", "fresh_failed", at_most=0),
         Threshold("soak", "p99_drift", at_most=0.1),
     ]
 
@@ -97,15 +98,24 @@ def run(options: argparse.Namespace, work: Path) -> dict[str, float]:
         soak = Soak(service, pairs, log, 60 * options.minutes)
         with one_core(-1):
             asyncio.run(soak.run(options))
-        with one_core(0):
-            fresh = RunningService(pairs[0].releases, work / "fresh", *FLAGS, str(options.workers))
-            stack.enter_context(fresh)
-        with one_core(-1):
-            asyncio.run(soak.beside(fresh, options))
+        _compare(soak, options, work / "fresh")
         died = len(set(workers) - set(service.workers()))
     if options.out:
         _keep(soak, options.out)
     return soak.figures() | {"workers_that_died": died}
+
+
+def _compare(soak: Soak, options: argparse.Namespace, work: Path) -> None:
+    """Ask one that just started, too; what goes wrong here does not lose the hour's figures."""
+    try:
+        fresh = RunningService(soak.releases, work, *FLAGS, str(options.workers))
+        with ExitStack() as stack:
+            with one_core(0):
+                stack.enter_context(fresh)
+            with one_core(-1):
+                asyncio.run(soak.beside(fresh, options))
+    except (ServiceError, OSError) as error:
+        print(f"beside one that just started: {error}", file=sys.stderr)
 
 
 class Soak:
@@ -115,6 +125,7 @@ class Soak:
         self, service: RunningService, pairs: list[Pair], log: Path, long_s: float
     ) -> None:
         self.service, self._pairs, self._log, self._long_s = service, pairs, log, long_s
+        self.releases = pairs[0].releases
         self.looks, self.slices, self.done = list[Look](), list[Slice](), list[tuple[float, str]]()
         self._answered, self._failed = 0, Counter[int]()
         self._capacities = list[float]()

@@ -219,11 +219,11 @@ class ExplainedSearch(BaseModel):
     excluded: int = Field(description="Excluded items that the catalogue has.")
     cells: int = Field(description="Cells visited, by the last attempt.")
     of_cells: int = Field(description="Cells that the index has, 0 for an exact one.")
-    attempts: int = Field(description="More than one: cells were too small for the list.")
+    attempts: int = Field(description="More than one: the first search found too few items.")
     delta_items: int = Field(description="Items scanned beside the index, exactly.")
     recall: float = Field(
-        description="The recall measured at this effort when the index was built; with a filter, "
-        "the one aimed at; 1 where all was searched."
+        description="The recall measured when the index was built, at the list lengths around "
+        "this one; with a filter, the one aimed at; 1 where all was searched."
     )
 
 

@@ -59,17 +59,25 @@ def filtered_cells(
     length: int,
     share: float,
     clustering: float,
+    *,
+    measured: bool = False,
 ) -> int:
-    """Cells that hold a passing row to visit, for a list of `length` when `share` of rows pass."""
+    """Cells that hold a passing row to visit, for a list of `length` when `share` of rows pass.
+
+    `measured`: none of lengths between those that were measured.
+    """
     factor = 2 - share + CAUTION * clustering * math.sqrt(1 - share)
-    return min(effort.cells, math.ceil(factor * _cells_at(effort, weights_S, length / share)))
+    cells = _cells_at(effort, weights_S, length / share, measured=measured)
+    return min(effort.cells, math.ceil(factor * cells))
 
 
-def _cells_at(effort: EffortMap, weights_S: NDArray[np.float64], depth: float) -> float:
+def _cells_at(
+    effort: EffortMap, weights_S: NDArray[np.float64], depth: float, *, measured: bool
+) -> float:
     """The effort map's cells, and beyond its longest list their growth carried on."""
     longest = effort.k[-1]
     if depth <= longest or len(effort.k) == 1:
-        return effort.lookup(weights_S, math.ceil(depth))
+        return effort.lookup(weights_S, math.ceil(depth), measured=measured)
     before = effort.k[-2]
     last, previous = (effort.lookup(weights_S, k) for k in (longest, before))
     growth = math.log(last / previous) / math.log(longest / before)

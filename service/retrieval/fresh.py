@@ -4,9 +4,10 @@ Decisions
 - Rows below N are the index's, rows from N on those of the delta; nobody else needs to know.
 - New and updated items are scanned exactly, beside the search of the index: a delta is small, and
   its recall is 1. Whole builds fold it in before the scan costs much.
-- Rows that are removed or updated are hidden. Few are dropped from a list that was searched a
-  little longer, which costs nothing; many, or more than were thought of, by the bitmap that filters
-  use: it costs 20 ns a row visited. An index of which nothing is hidden is searched as ever.
+- Rows that are removed or updated are hidden. Few are dropped from a list that is a little longer,
+  which costs next to nothing. Many, or more of a list than was thought of, are hidden by the bitmap
+  that filters use: 20 ns a row visited, for such a list after the search that fell short. An index
+  of which nothing is hidden is searched as ever.
 - A filter is compiled for both sides, since vocabularies differ, and remembered under both.
 
 Dimension letters: M vector dims, N rows of the index, D items of the delta, K retrieved,
@@ -114,6 +115,8 @@ class FreshIndex:
             kept_K = np.flatnonzero(self.shown_N[found.rows_K])[:k]
             if len(kept_K) == min(k, shown - len(excluded_X)):
                 return replace(found, rows_K=found.rows_K[kept_K], scores_K=found.scores_K[kept_K])
+            again = self.base.search(*asked, self.everything, effort)
+            return replace(again, attempts=found.attempts + again.attempts)
         return self.base.search(*asked, self.everything, effort)
 
     def brief(self, k: int) -> bool:

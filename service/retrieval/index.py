@@ -155,7 +155,8 @@ class ItemIndex:
                 yield self._visit(query_M, fetch, cells, parameters, self.copies)
             return
         fetch = min(k + beyond, passing.count)
-        cells = reduced_cells(self._filtered_cells(weights_S, k, fetch, passing), share)
+        enough = self._filtered_cells(weights_S, k, fetch, passing, measured=share < 1)
+        cells = reduced_cells(enough, share)
         visited = self.faiss_index.ntotal * (cells / self.effort.cells if self.effort else 1)
         if passing.rows_P is not None and SCAN_COST * passing.count <= visited:
             yield Found(*self.scan(query_M, fetch, passing.rows_P), "scan")
@@ -203,7 +204,8 @@ class ItemIndex:
         if self.effort is None:
             yield 0
             return
-        cells = self.effort.lookup(weights_S, self._length(k, fetch))
+        length = self._length(k, fetch)
+        cells = self.effort.lookup(weights_S, length, measured=share < 1)
         yield from _doublings(reduced_cells(cells, share), self.effort.cells)
 
     def _share(
@@ -222,13 +224,20 @@ class ItemIndex:
         return share_of_cells(self.effort, weights_S, depth, wanted)
 
     def _filtered_cells(
-        self, weights_S: NDArray[np.float64], k: int, fetch: int, passing: Passing
+        self,
+        weights_S: NDArray[np.float64],
+        k: int,
+        fetch: int,
+        passing: Passing,
+        *,
+        measured: bool,
     ) -> int:
         if self.effort is None:
             return 0
-        share = passing.count / len(self.ids_N)
-        length = self._length(k, fetch)
-        return filtered_cells(self.effort, weights_S, length, share, passing.clustering)
+        share, length = passing.count / len(self.ids_N), self._length(k, fetch)
+        return filtered_cells(
+            self.effort, weights_S, length, share, passing.clustering, measured=measured
+        )
 
     def _length(self, k: int, fetch: int) -> int:
         """The list length to look up: what is fetched, but exclusions alone never exceed it."""

@@ -36,6 +36,10 @@ def test_between_two_measured_lengths_effort_grows_by_a_power_of_the_length():
     assert efforts == [9, 10, int(middle) + 1, int(middle) + 1, 20, 20]
 
 
+def test_a_search_that_may_be_reduced_takes_the_effort_of_the_next_measured_length():
+    assert [MAP.lookup(NEAR, k, measured=True) for k in (49, 50, 51, 500)] == [9, 9, 20, 20]
+
+
 def test_a_list_shorter_than_any_measured_is_searched_as_the_shortest():
     assert MAP.lookup(NEAR, k=1) == 9
 
@@ -64,6 +68,7 @@ def test_the_recall_left_at_a_share_of_the_cells_is_the_least_of_the_neighbours(
     )
     assert reducible.recall(NEAR, k=50, share=0.7) == 0.85
     assert reducible.recall(NEAR, k=500, share=0.5) == 0.7
+    assert reducible.recall(NEAR, k=51, share=0.5) == 0.7  # the longer one's
 
 
 def test_a_share_of_the_cells_is_one_at_least():

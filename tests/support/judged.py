@@ -44,6 +44,7 @@ def found(variant: Variant, stages: Sequence[str], level: float, seed: int = 0) 
         fronts={
             name: front(levels, seed) for name, levels in ({OWN_LISTS: lists} | fronts).items()
         },
+        made=f"2026-11-2{1 + seed}, commit abc, 2 cores of some",
     )
 
 

@@ -135,6 +135,8 @@ def _make_log(log: StudyLog, work: Path, raw: dict[str, Path]) -> None:
 def _run_part(
     study: Study, log: StudyLog, part: Sequence[tuple[Variant, int]], arguments: argparse.Namespace
 ) -> None:
+    if not part:
+        return
     work: Path = arguments.work / log.name
     choice = _tuned(study, log, work, arguments)
     runs = [

@@ -28,10 +28,9 @@ from training.evaluation.metrics import Floats
 from training.paper.contender import JOINED, ONE_LIST, ONE_WEIGHT, WEIGHTS
 from training.paper.findings import Findings, Replicates
 from training.paper.run import FRONT_K, OWN_LISTS
-from training.paper.study import MIXES, Study
+from training.paper.study import CORNER, MIXES, Study
 
 LISTS = 8
-CORNER = "full-ft"  # the models fine-tuned for each objective
 Part = tuple[str, str, bool]  # variant, front, whether of its lists only the first and the last
 
 

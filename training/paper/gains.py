@@ -16,9 +16,9 @@ from training.evaluation.intervals import Difference
 from training.paper.findings import Findings, sample_mean, shared
 from training.paper.fronts import Fronts, front_of
 from training.paper.run import OWN_LISTS
-from training.paper.study import PLAIN, Study
+from training.paper.study import OURS, PLAIN, Study
 from training.paper.table import Cell, Mean, Row, Table, shown
-from training.paper.tables import OURS, VIEWS, own
+from training.paper.tables import VIEWS, own
 
 PAPER = {"click": (0.3177, 0.0661), "conversion": (0.3694, 0.0751)}  # recall@50, gain
 RIVALS = ("youtubednn-sep", "youtubednn-mix", "moppr", "dmtl", "mvke", "dmmp")  # the paper's

@@ -18,10 +18,9 @@ from pathlib import Path
 
 from bundle.writing import write_atomically
 from training.paper.findings import Findings, read_findings
-from training.paper.fronts import CORNER, LISTS, Fronts
+from training.paper.fronts import LISTS, Fronts
 from training.paper.logs import table_1, table_1_row
 from training.paper.parts import Part, keep, read_parts
-from training.paper.provenance import provenance
 from training.paper.sections import (
     ABLATION,
     FRONT,
@@ -35,15 +34,15 @@ from training.paper.sections import (
 )
 from training.paper.statements import (
     ITEMS,
+    not_run,
     on_layouts,
     online,
     overheads,
     statement_table,
     statements,
 )
-from training.paper.study import PLAIN, Kind, Study, StudyLog
+from training.paper.study import CORNER, OURS, PARTS, PLAIN, Kind, Study, StudyLog
 from training.paper.table import NOT_RUN, Row, Table
-from training.paper.tables import OURS
 from training.paper.tune import read_choices
 
 LAYOUTS = "table4"  # .json and .md, as `index_builder.layouts` writes them
@@ -124,7 +123,11 @@ def _part(shown: Shown, kind: Kind, work: Path, made: tuple[int, int, float]) ->
         }
     sections = {title: section(shown) for title, section in SECTIONS[kind].items()}
     claims = statements(shown.study, found, kind)
-    return Part(found.log.name, kind, provenance(), *made, claims, rows, sections)
+    variants = shown.study.part(kind, found.log)
+    where = {run.made for each, seed in variants if (run := found.of(each.name).get(seed))}
+    return Part(
+        found.log.name, kind, "; ".join(sorted(filter(None, where))), *made, claims, rows, sections
+    )
 
 
 def _overheads(found: Findings) -> list[Row]:
@@ -174,21 +177,29 @@ class Page:
         study, parts = self._study, self._parts
         expected = sum(len(study.runs(log)) for log in study.logs)
         titles = {log.name: log.title for log in study.logs}
-        judged = {part.log for part in parts if part.kind == "tables"}
-        missing = [title for name, title in titles.items() if name not in judged]
         said = [
             f"{sum(part.runs for part in parts)} of {expected} runs, {study.seeds} seeds a method "
             f"({study.few} in ablations and sweeps); {sum(part.hours for part in parts):.1f} hours "
             "of training, counting an exposure model in every run that starts from it.",
-            *([f"Not run: {'; '.join(missing)}."] if missing else []),
             "",
             *(
                 f"- {titles[part.log]}, {part.kind}: {part.runs} of {part.expected} runs, "
-                f"{part.provenance}"
+                f"{part.provenance}."
                 for part in parts
             ),
+            *(f"- {log.title}, {kind}: {NOT_RUN}." for log, kind in self._missing()),
         ]
         return "\n".join(said).strip()
+
+    def _missing(self) -> list[tuple[StudyLog, Kind]]:
+        """Parts of the study of which nothing is kept."""
+        kept = {(part.log, part.kind) for part in self._parts}
+        return [
+            (log, kind)
+            for log in self._study.logs
+            for kind in PARTS
+            if self._study.part(kind, log) and (log.name, kind) not in kept
+        ]
 
     def rows(self, table: str) -> list[Row]:
         """Of a table over all logs."""
@@ -197,6 +208,7 @@ class Page:
     def claims(self) -> str:
         """What became of the paper's claims."""
         made = [each for part in self._parts for each in part.statements]
+        made += [each for log, kind in self._missing() for each in not_run(log, kind)]
         layouts = self._out / f"{LAYOUTS}.json"
         if layouts.exists():
             made += on_layouts(json.loads(layouts.read_text("utf-8")))

@@ -31,7 +31,7 @@ class Part:
 
     log: str
     kind: Kind
-    provenance: str
+    provenance: str  # of its runs
     runs: int  # that were judged, of so many
     expected: int
     hours: float  # of training, counting an exposure model in every run that starts from it

@@ -1,12 +1,10 @@
-"""Where figures come from: command, commit, date, machine."""
+"""Where a run was made: date, commit, machine."""
 
 from __future__ import annotations
 
 import os
 import platform
-import re
 import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,11 +12,8 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def provenance() -> str:
-    """One paragraph; without the directories of whoever ran it."""
-    words = [re.sub(r"(^|=)/.*/", r"\1", word) for word in sys.argv[1:]]
-    command = " ".join(["python -m training.paper", *words])
-    day = datetime.now(UTC).date().isoformat()
-    return f"`{command}`, {day}, commit {commit()}, {machine()}."
+    """Of a run that is made now."""
+    return f"{datetime.now(UTC).date().isoformat()}, commit {commit()}, {machine()}"
 
 
 def commit() -> str:

@@ -33,6 +33,7 @@ from training.evaluation.questions import Questions
 from training.logs.reader import read_log
 from training.logs.split import split_log
 from training.paper.contender import open_contender
+from training.paper.provenance import provenance
 from training.paper.study import Variant
 from training.presets import load_config
 from training.run import train_and_release
@@ -63,6 +64,7 @@ class Found:
     user_Q: Rows
     fronts: dict[str, FoundFront]
     config: str = ""  # hash of what it was trained by; none in files from before it was kept
+    made: str = ""  # when, by which commit, where
 
 
 def judged_file(work: Path, variant: Variant, seed: int) -> Path:
@@ -79,7 +81,8 @@ def run_variant(
     if was_judged(work, variant, seed, settings):
         return file
     bundles = train_and_release(log, work / "releases", config)
-    save_found(file, replace(judge(bundles, log, work / "releases"), config=_digest(config)))
+    found = judge(bundles, log, work / "releases")
+    save_found(file, replace(found, config=_digest(config), made=provenance()))
     _forget_checkpoint(bundles, work / "releases")
     return file
 
@@ -183,6 +186,7 @@ def save_found(file: Path, found: Found) -> None:
         "objectives": found.objectives,
         "costs": found.costs,
         "config": found.config,
+        "made": found.made,
         "fronts": {name: list(front.labels) for name, front in found.fronts.items()},
     }
     arrays = {

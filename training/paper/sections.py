@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bundle.writing import write_atomically
 from training.paper.figures import front_picture
-from training.paper.fronts import CORNER, Fronts
+from training.paper.fronts import Fronts
 from training.paper.gains import gain_table, worth_of_exposures, worth_of_the_cascade
-from training.paper.study import Kind, Study
+from training.paper.study import CORNER, Kind, Study
 from training.paper.sweeps import Sweep, file_name, sweep_picture, sweep_table, trained, weighed
 from training.paper.table import NOT_RUN, Row, Table, together
 from training.paper.tables import (
@@ -42,6 +42,10 @@ class Shown:
         write_atomically(self.out / f"{table.name}.csv", table.csv().encode())
         return f"[{table.name}.csv]({table.name}.csv)"
 
+    def figures(self, kind: Kind) -> str:
+        """A link to all figures of a part."""
+        return self.file(every_metric(self.study, self.fronts.findings, kind))
+
     def picture(self, name: str, image: bytes) -> str:
         """The picture, as a file."""
         write_atomically(self.out / f"{name}.png", image)
@@ -71,7 +75,7 @@ def methods(shown: Shown) -> str:
         for stage, each in counts.items()
     )
     parts = [
-        f"Page views judged: {judged}. All figures: {shown.file(every_metric(study, found))}",
+        f"Page views judged: {judged}. All figures: {shown.figures('tables')}",
         shown.table(gain_table(study, found)),
         worth_of_exposures(study, found),
         worth_of_the_cascade(shown.fronts),
@@ -123,13 +127,15 @@ def weights(shown: Shown) -> str:
 def ablation(shown: Shown) -> str:
     """Table 3, and what the preset departs from the paper by."""
     tables = {view: shown.table(table_3(shown.study, shown.fronts, view)) for view in VIEWS}
-    return "\n\n".join(f"**{view} list**\n\n{table}" for view, table in tables.items())
+    parts = [f"**{view} list**\n\n{table}" for view, table in tables.items()]
+    return "\n\n".join([*parts, f"All figures: {shown.figures('ablations')}"])
 
 
 def settings(shown: Shown) -> str:
     """Fig. 4 and 5a."""
     found = shown.fronts.findings
-    return _curves(shown, trained(found, "tau"), trained(found, "eta"))
+    curves = _curves(shown, trained(found, "tau"), trained(found, "eta"))
+    return f"{curves}\n\nAll figures: {shown.figures('sweeps')}"
 
 
 def _curves(shown: Shown, *sweeps: Sweep) -> str:

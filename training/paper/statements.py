@@ -16,13 +16,12 @@ from typing import Any
 from training.evaluation.intervals import Difference
 from training.paper.contender import ONE_WEIGHT, SWEPT
 from training.paper.findings import Findings, Replicates
-from training.paper.fronts import CORNER
 from training.paper.gains import PAPER, STARTS, gains
 from training.paper.run import OWN_LISTS, Found
-from training.paper.study import PLAIN, Kind, Study
+from training.paper.study import CORNER, OURS, PLAIN, Kind, Study, StudyLog
 from training.paper.sweeps import PAPERS, trained
 from training.paper.table import NOT_RUN, Mean, Row, Table, shown
-from training.paper.tables import OURS, VIEWS
+from training.paper.tables import VIEWS
 from training.paper.verdicts import FAILED, HELD, NOISE, outcome
 
 REPRODUCED, NOT_REPRODUCED, PARTLY = "reproduced", "not reproduced", "partly reproduced"
@@ -47,6 +46,8 @@ ABLATED = {
     "percentile pruning": "w/o CPP (packnet)",
 }
 WHOLE = {OURS: "", PLAIN.name: f"{PLAIN.name}, "}  # what is ablated, and how its ablations begin
+EVERY_PART = "every part helps"
+SETTINGS = {"tau": "Fig. 4, τ", "eta": "Fig. 5a, η"}
 WITH_MARGIN = "with AML"  # as `default` has none
 
 
@@ -66,13 +67,23 @@ def statements(study: Study, found: Findings, kind: Kind) -> list[Statement]:
     if kind == "ablations":
         return [on_table_3(found, whole) for whole in WHOLE]
     if kind == "sweeps":
-        return [on_setting(found, "tau", "Fig. 4, τ"), on_setting(found, "eta", "Fig. 5a, η")]
+        return [on_setting(found, setting, item) for setting, item in SETTINGS.items()]
     cascades = [whole for whole in WHOLE if whole == OURS or found.of(whole)]
     return [
         *(on_table_2(study, found, view, scratch=scratch) for scratch in STARTS for view in VIEWS),
         *([on_weights(found)] if found.log.sweeps else []),
         *(on_overhead(found, whole) for whole in cascades),
     ]
+
+
+def not_run(log: StudyLog, kind: Kind) -> list[Statement]:
+    """What a part would answer that has not been run; tables are named as such."""
+    claims = {
+        "tables": {},
+        "ablations": {f"Table 3, {whole}": EVERY_PART for whole in WHOLE},
+        "sweeps": {item: f"best at {PAPERS[setting]:g}" for setting, item in SETTINGS.items()},
+    }[kind]
+    return [Statement(item, log.title, paper, "", NOT_RUN) for item, paper in claims.items()]
 
 
 def on_table_2(study: Study, found: Findings, view: str, *, scratch: bool) -> Statement:
@@ -104,7 +115,7 @@ def on_table_3(found: Findings, whole: str) -> Statement:
         hurt = [name for name, lead in leads.items() if outcome([lead]) == FAILED]
         results.append(bool(helped) and not hurt)
         said.append(f"{part} helps {_named(helped)}, hurts {_named(hurt)}")
-    return _statement(f"Table 3, {whole}", found, "every part helps", said, _of(results))
+    return _statement(f"Table 3, {whole}", found, EVERY_PART, said, _of(results))
 
 
 def on_setting(found: Findings, setting: str, item: str) -> Statement:

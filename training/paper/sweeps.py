@@ -17,9 +17,9 @@ from training.paper.contender import ONE_WEIGHT, SWEPT
 from training.paper.figures import curves
 from training.paper.findings import Findings, sample_mean
 from training.paper.run import OWN_LISTS
-from training.paper.study import ETAS, TAUS
+from training.paper.study import ETAS, OURS, TAUS
 from training.paper.table import Mean, Table
-from training.paper.tables import OURS, VIEWS
+from training.paper.tables import VIEWS
 
 PAPERS = {"tau": 0.75, "eta": 1.8, "exposure": 1.0, "click": 1.8, "conversion": 1.2}
 

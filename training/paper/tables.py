@@ -21,10 +21,9 @@ from training.evaluation.questions import SLICES
 from training.paper.findings import Findings, Replicates, sample_mean
 from training.paper.fronts import Fronts, contestants, front_of
 from training.paper.run import OWN_LISTS, Found
-from training.paper.study import PLAIN, PLAIN_ABLATIONS, Study, Variant
+from training.paper.study import OURS, PLAIN, PLAIN_ABLATIONS, Kind, Study, Variant
 from training.paper.table import Cell, Mean, Row, Table
 
-OURS = "csmf"
 METRICS = ("recall@50", "recall@100", "recall@500", "ndcg@50")
 LEAD = "CSMF's lead, recall@50"
 NOTHING = "–"  # no such list, or nothing to find
@@ -60,18 +59,19 @@ def table_2(study: Study, found: Findings, stage: str, view: str) -> Table:
     return Table("table2", ("method", *METRICS, LEAD), by_start(study.main(found.log), row))
 
 
-def every_metric(study: Study, found: Findings) -> Table:
-    """All figures of all slices, macro and micro, of every variant: for programs."""
+def every_metric(study: Study, found: Findings, kind: Kind) -> Table:
+    """All figures of all slices, macro and micro, of every variant of a part: for programs."""
     metrics = [(metric, mean) for metric in METRICS for mean in ("macro", "micro")]
     rows: list[Row] = []
-    for variant in dict.fromkeys(variant for variant, _ in study.runs(found.log)):
+    for variant in dict.fromkeys(variant for variant, _ in study.part(kind, found.log)):
         for view, stage, part in product(VIEWS, found.stages, SLICES):
             ranked = VIEWS[view](stage)
             figures = [_figure(found, variant, ranked, stage, *each, part=part) for each in metrics]
             if isinstance(figures[0], Mean):
                 rows.append((variant.name, view, stage, part, *figures))
     header = ("variant", "list", "objective", "slice", *(" ".join(each) for each in metrics))
-    return Table(f"{found.log.name}-metrics", header, {"": rows})
+    part_of = "" if kind == "tables" else f"-{kind}"
+    return Table(f"{found.log.name}{part_of}-metrics", header, {"": rows})
 
 
 def cold_slices(study: Study, found: Findings) -> Table:

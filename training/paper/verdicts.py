@@ -27,11 +27,11 @@ from training.evaluation.intervals import Difference
 from training.evaluation.metrics import Floats
 from training.paper.contender import ONE_LIST, WEIGHTS
 from training.paper.findings import Findings, Replicates, sample_mean
-from training.paper.fronts import CORNER, Fronts, contestants, front_of
+from training.paper.fronts import Fronts, contestants, front_of
 from training.paper.run import OWN_LISTS
-from training.paper.study import PLAIN, TAUGHT_MIX, Study
+from training.paper.study import CORNER, OURS, PLAIN, TAUGHT_MIX, Study
 from training.paper.table import NOT_RUN, Row, Table, shown
-from training.paper.tables import OUR_FRONT, OURS, own
+from training.paper.tables import OUR_FRONT, own
 
 HELD, NOISE, FAILED = "held", "within noise", "not held"
 UNION = "youtubednn-mix"

@@ -10,7 +10,6 @@ from support.judged import write_study
 
 from training.paper.page import keep_parts, write_page
 from training.paper.parts import read_parts
-from training.paper.provenance import provenance
 from training.paper.study import ETAS, PARTS, SWEEPS, TAUS, Study, StudyLog, Variant
 
 THREE = StudyLog("three", "a log of three stages", (), sweeps=True)
@@ -69,7 +68,7 @@ def test_every_item_of_the_paper_has_its_place(written):
 
 
 def test_a_log_that_has_not_been_judged_is_named(written):
-    assert "Not run: a log for later." in written.read_text()
+    assert "- a log for later, tables: not run." in written.read_text()
 
 
 def test_figures_on_the_page_are_those_that_were_found(written):
@@ -101,14 +100,8 @@ def test_points_of_a_sweep_that_were_not_run_stay_empty(written):
 def test_a_page_of_nothing_says_so(tmp_path):
     text = page(tmp_path / "work", tmp_path / "page").read_text()
     assert "0 of 28 runs" in text
-    assert "Not run: a log of three stages; a log of two stages; a log for later." in text
-
-
-def test_where_it_was_made_says_no_directories(monkeypatch):
-    words = ["x", "--out", "/home/me/page", "--raw", "trivago=/data/train.csv", "--work", "a/b"]
-    monkeypatch.setattr("sys.argv", words)
-    command = "`python -m training.paper --out page --raw trivago=train.csv --work a/b`"
-    assert provenance().startswith(command)
+    assert "- a log of three stages, ablations: not run." in text
+    assert "| Fig. 5a, η | a log of three stages | best at 1.8 |  | not run |" in text
 
 
 def test_what_another_command_measured_is_on_the_page_under_its_own_heading(written):
@@ -147,8 +140,9 @@ def test_sweeps_can_be_measured_where_nothing_else_was(tmp_path):
 
 def test_the_page_says_of_each_part_where_it_was_measured(written):
     opening = written.read_text().partition("## ")[0]
-    assert "- a log of three stages, sweeps: 3 of 3 runs, `python -m training.paper" in opening
-    assert "- a log of two stages, tables: 8 of 8 runs, `python -m training.paper" in opening
+    made = "2026-11-21, commit abc, 2 cores of some; 2026-11-22, commit abc, 2 cores of some."
+    assert f"- a log of three stages, sweeps: 3 of 3 runs, {made[:38]}" in opening
+    assert f"- a log of two stages, tables: 8 of 8 runs, {made}" in opening
 
 
 def test_a_page_written_again_from_its_parts_is_the_same(written):

@@ -73,7 +73,7 @@ def test_a_slice_of_nothing_has_no_recall(findings):
     }
     judged = Findings(LOG, runs)
     assert rows(cold_slices(QUICK, judged))["csmf"][0] == "–"
-    parts = {row[3] for row in every_metric(QUICK, judged).groups[""]}
+    parts = {row[3] for row in every_metric(QUICK, judged, "tables").groups[""]}
     assert parts == {"all", "seen_items", "cold_users"}
 
 
