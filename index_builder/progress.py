@@ -52,7 +52,7 @@ class Progress:
 
 
 class Phases:
-    """Wall-clock seconds of each phase of a build, in the order they ran."""
+    """Wall-clock seconds of each phase, in the order they ran; of one that ran twice, of both."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -65,5 +65,6 @@ class Phases:
             yield progress
         finally:
             progress.close()
-        self.seconds[phase] = time.monotonic() - progress.started
-        log.info("%s: done in %.1f s", phase, self.seconds[phase])
+        spent = time.monotonic() - progress.started
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + spent
+        log.info("%s: done in %.1f s", phase, spent)
