@@ -34,7 +34,7 @@ def staged_directory(final: Path) -> Iterator[Path]:
             str(final), "", expected="no such directory", found="a directory"
         )
     final.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(final.parent)
+    remove_abandoned(final.parent, STAGING_PREFIX)
     staging, lock = locked_directory(final.parent, STAGING_PREFIX)
     try:
         yield staging
@@ -102,13 +102,13 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _remove_abandoned(parent: Path) -> None:
-    """Remove staging directories that nobody holds a lock on: their writers were killed."""
-    for path in sorted(parent.glob(f"{STAGING_PREFIX}*")):
+def remove_abandoned(parent: Path, prefix: str) -> None:
+    """Remove directories of `locked_directory` that nobody holds: their writers were killed."""
+    for path in sorted(parent.glob(f"{prefix}*")):
         try:
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue  # gone, no directory, or another user's
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path, ignore_errors=True)

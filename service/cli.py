@@ -9,7 +9,8 @@ Decisions
   any case: prometheus_client reads PROMETHEUS_MULTIPROC_DIR when it is first imported.
 - Workers are spawned, never forked: each maps the index file itself and shares its pages.
 - Metrics are files that workers map and write to with every request. They lie in memory where there
-  is a file system for that: whoever writes to a page of a disk's file may wait for the disk.
+  is a file system for that: whoever writes to a page of a disk's file may wait for the disk. Those
+  of a service that was killed are removed by the next one: that memory is small.
 
     csmf-serve --releases releases/ --port 8000 --workers 2 --keys-file keys.json
 """
@@ -20,6 +21,7 @@ import argparse
 import logging
 import logging.config
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -34,6 +36,7 @@ from uvicorn.supervisors import Multiprocess
 
 from bundle.errors import BundleError
 from bundle.store import pair_folders, read_current
+from bundle.writing import locked_directory, remove_abandoned
 from service.settings import (
     Settings,
     SettingsError,
@@ -50,6 +53,7 @@ log = logging.getLogger(__name__)
 
 BAD_INPUT = 2
 MEMORY = "/dev/shm"  # noqa: S108  a folder of our own is made in it
+METRICS = "csmf-serve-metrics-"
 STARTUP_FAILURE = 3  # as uvicorn has it
 
 
@@ -68,15 +72,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in unknown_variables(os.environ):
         log.warning("%s is no setting and is ignored; see csmf-serve --list-settings", name)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again once drained
-    in_memory = MEMORY if os.access(MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="csmf-metrics-", dir=in_memory) as metrics:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
+    with _metrics_folder() as metrics:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
         with nothing_collected():
             problem = _problem(settings)
         if problem:
             return _refuse(problem)
         _serve(settings)
     return 0
+
+
+@contextmanager
+def _metrics_folder() -> Iterator[Path]:
+    """A folder for the files of metrics, locked while this process lives."""
+    parent = Path(MEMORY if os.access(MEMORY, os.W_OK) else tempfile.gettempdir())
+    remove_abandoned(parent, METRICS)
+    folder, lock = locked_directory(parent, METRICS)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
 def settings_table() -> str:

@@ -69,6 +69,7 @@ class KeyRing:
         try:
             self._keys = read_keys(self._file)
         except KeysError as error:
+            self._seen = ()  # the same file may come back
             self._complain(str(error))
             self._on_read(True)
         else:

@@ -116,7 +116,10 @@ def promote_variant(
 ) -> WeightsChange:
     """Make a variant's weights the scenario's own, and end the variant."""
     change = _signed(name, body, parts, _in_force(name, parts))
-    return _changed(variants.promote(parts.store, change, variant), parts)
+    record = variants.promote(
+        parts.store, change, variant, check=lambda weights: _checked(weights, parts)
+    )
+    return _changed(record, parts)
 
 
 @router.put("/{name}/schedule", responses=CHANGE_REFUSALS)
@@ -173,10 +176,11 @@ def _signed(name: str, body: Signed, parts: Parts, in_force: WeightsRecord | Non
 
 def _changed(record: WeightsRecord, parts: Parts) -> WeightsChange:
     """Put a new record on this worker's board and show it beside the one before."""
+    older: list[WeightsRecord] | None = None
     with suppress(StoreUnavailableError):  # it is written, and the board will hear of it
         parts.board.refresh()
-    older = parts.store.history(record.scenario, 1, before=record.version)
-    if not older and record.scenario == DEFAULT_SCENARIO:
+        older = parts.store.history(record.scenario, 1, before=record.version)
+    if older == [] and record.scenario == DEFAULT_SCENARIO:
         older = [WeightsRecord.first(parts.holder.snapshot.default_weights.as_dict())]
     previous = _shown(older[0], parts) if older else None
     return WeightsChange(current=_shown(record, parts), previous=previous)

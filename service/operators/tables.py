@@ -152,7 +152,7 @@ def _variant_table(records: Sequence[Json | None]) -> str:
 
 def _shares(record: Json) -> dict[str, float]:
     shares = {name: variant["share"] for name, variant in record.get("variants", {}).items()}
-    return {**shares, CONTROL: 1 - sum(shares.values())} if record else {}
+    return {**shares, CONTROL: round(1 - sum(shares.values()), 6)} if record else {}
 
 
 def _schedule_line(record: Json) -> str:

@@ -12,7 +12,8 @@ Decisions
 - No operation removes a scenario or goes back to an older version. Where the store does (a Redis
   that came back empty, a replica that lagged and took over), it lost something: what is known stays
   in force and is put back into the store, with its history, so that a worker that knows nothing
-  finds it there. Of two records with one version the store's is right.
+  finds it there. Of two records with one version the store's is right; and where its history is
+  another than ours (both halves of a parted Redis took changes), nothing of ours is put back.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 0.5  # between attempts to reach a store that is away
 TURN_S = 2.0  # longest wait for another thread's refresh
+COPY_S = 1.0  # longest that a start copies histories; the thread copies the rest
 STOP_CHECK_S = 0.1  # longest wait before noticing stop()
 
 Records = Mapping[str, WeightsRecord]
@@ -63,7 +65,7 @@ class WeightsBoard:
         """Begin with the last known records, bring them up to date, then follow changes."""
         self.records = MappingProxyType(self._last_known.records())
         try:
-            self.refresh()
+            self._last_known.follow(self._store, self._refresh(), COPY_S)
         except StoreUnavailableError as error:
             self._went_away(error)
             self._on_refresh(self.records, None)
@@ -81,9 +83,12 @@ class WeightsBoard:
         read under the lock: an older answer never replaces a newer one. Who waits for the lock in
         vain gives up: the store keeps the one that has it.
         """
+        self._last_known.follow(self._store, self._refresh())
+
+    def _refresh(self) -> Records:
         with self._turn():
             stored, known = self._store.current(), self.records
-            lost = lost_records(known, stored)
+            lost = self._lost(known, stored)
             records = {**known, **stored, **lost}
             self._log_changes(known, records)
             self.records = MappingProxyType(records)
@@ -91,7 +96,21 @@ class WeightsBoard:
             for record in lost.values():
                 self.give_back(record)
             self._on_refresh(self.records, self.refreshed_at)
-        self._last_known.follow(self._store, records)
+            return self.records
+
+    def _lost(self, known: Records, stored: Records) -> Records:
+        """What the store lost; without what it has another history of."""
+        lost = dict(lost_records(known, stored))
+        for name in [each for each in lost if each in stored]:
+            there = stored[name]
+            if self._last_known.contradicts(there):
+                words = (name, there.version, there.author, lost.pop(name).version)
+                log.error(
+                    "weights of %s: the store's version %d, by %s, is not the one known here; "
+                    "versions to %d were made elsewhere and are not in force any more",
+                    *words,
+                )
+        return lost
 
     def give_back(self, record: WeightsRecord) -> None:
         """Put a record that the store lost back into it, with its history."""

@@ -12,7 +12,8 @@ Decisions
 - What is in force is the record before, if the caller names it, although the store has no record of
   it: the bundle's default, or what a store lost. That is put back first, so that versions go on.
 - A schedule without end has, once it began, the place of the scenario's weights. Weights set after
-  that replace it: they would have no effect otherwise.
+  that replace it: they would have no effect otherwise. Another schedule makes them the scenario's
+  own: it is for a time, and they are what to return to.
 
 Use: `set_weights(store, Change("feed", author, reason), weights)`.
 """
@@ -76,11 +77,11 @@ def schedule(
     """Put other weights in force from `begin` (or now) to `end` (or for good)."""
 
     def edit(before: WeightsRecord | None, now: datetime) -> Mapping[str, object]:
-        existing(before, change)
         if end and end <= max(begin or now, now):
             latest = max(begin or now, now).isoformat(timespec="seconds")
             raise ChangeError("until", end.isoformat(), f"a time after {latest}")
-        return {"schedule": Schedule.model_validate(_times(begin or now, end, weights))}
+        planned = Schedule.model_validate(_times(begin or now, end, weights))
+        return {"weights": _weights_in_place(existing(before, change), now), "schedule": planned}
 
     return amend(store, change, edit)
 
@@ -178,10 +179,21 @@ def own_weights(
     before: WeightsRecord | None, weights: Weights, now: datetime
 ) -> Mapping[str, object]:
     """The edit that makes these the scenario's own weights."""
-    planned = before.schedule if before else None
-    if planned and planned.until is None and planned.state(now) == "in force":
+    if before and _in_force_for_good(before, now):
         return {"weights": weights, "schedule": None}
     return {"weights": weights}
+
+
+def _weights_in_place(record: WeightsRecord, now: datetime) -> Weights:
+    """The scenario's own weights, or what took their place for good."""
+    planned = _in_force_for_good(record, now)
+    return planned.weights if planned else record.weights
+
+
+def _in_force_for_good(record: WeightsRecord, now: datetime) -> Schedule | None:
+    planned = record.schedule
+    endless = planned and planned.until is None and planned.state(now) == "in force"
+    return planned if endless else None
 
 
 def existing(before: WeightsRecord | None, change: Change) -> WeightsRecord:

@@ -15,7 +15,9 @@ Decisions
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
+import time
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
@@ -50,22 +52,41 @@ class LastKnown:
         self._copied = {scenario: record.version for scenario, record in found.items()}
         return found
 
-    def follow(self, store: WeightsStore, records: Mapping[str, WeightsRecord]) -> None:
-        """Copy what is new in these records and, from the store, what came before them."""
+    def follow(
+        self,
+        store: WeightsStore,
+        records: Mapping[str, WeightsRecord],
+        within_s: float = math.inf,
+    ) -> None:
+        """Copy what is new in these records and, from the store, what came before them.
+
+        What is not begun in time is left for the next time.
+        """
+        began = time.monotonic()
         for scenario, record in records.items():
             have = self._copied.get(scenario, 0)
             if self._store is None or record.version <= have:
                 continue
+            if time.monotonic() - began >= within_s:
+                return
             older = _older(store, record, have)
             if older is None and scenario not in self._holes:
                 self._holes.add(scenario)
-                continue
+                return  # the others would wait for it in vain, too
             try:
                 self._store.restore(*(older or ()), record)
                 self._copied[scenario] = record.version
                 self._holes.discard(scenario)
             except StoreUnavailableError as error:
                 log.warning("last known weights cannot be saved: %s", error)
+
+    def contradicts(self, record: WeightsRecord) -> bool:
+        """Whether another record of this version is known."""
+        try:
+            found = _at(self._readable, record) if self._readable else []
+        except StoreUnavailableError:
+            return False
+        return any(each.version == record.version and each != record for each in found)
 
     def give_back(self, store: WeightsStore, record: WeightsRecord) -> int:
         """Put what a store lost back into it, oldest first; how many versions.
@@ -74,6 +95,10 @@ class LastKnown:
         """
         older = _older(self._readable, record, 0) if self._readable else None
         return store.restore(*(older or ()), record)
+
+
+def _at(store: WeightsStore, record: WeightsRecord) -> list[WeightsRecord]:
+    return store.history(record.scenario, 1, before=record.version + 1)
 
 
 def _older(store: WeightsStore, record: WeightsRecord, have: int) -> list[WeightsRecord] | None:

@@ -10,12 +10,15 @@ Decisions
 - Short time-outs: an operator's command should say that Redis is away, not hang.
 - A lost reply is retried once; an append that finds exactly its own record there has succeeded,
   whatever came after it.
+- A server that became a replica under open connections takes no change: they are closed, and the
+  change is tried once more, with whomever the URL names now.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import cast
 
 import redis
@@ -125,13 +128,19 @@ class RedisStore:
         """Run a script on records of one scenario; how many it added."""
         scenario = records[0].scenario
         versions = ((each.version, each.model_dump_json()) for each in records)
+        run = partial(
+            script,
+            keys=[CURRENT, HISTORY + scenario, CHANGED],
+            args=[scenario, *(word for version in versions for word in version)],
+        )
         with _reachable():
-            return int(
-                script(
-                    keys=[CURRENT, HISTORY + scenario, CHANGED],
-                    args=[scenario, *(word for version in versions for word in version)],
-                )
-            )
+            try:
+                return int(run())
+            except redis.ResponseError as error:
+                if "READONLY" not in str(error):
+                    raise
+                self._redis.connection_pool.disconnect()
+                return int(run())
 
 
 class ChannelWatch:

@@ -10,7 +10,7 @@ Use: `split(store, Change("feed", author, reason), "bold", share=0.05, weights=w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from service.weights.changes import Change, ChangeError, Weights, amend, existing, own_weights
@@ -61,11 +61,21 @@ def end_variant(store: WeightsStore, change: Change, variant: str) -> WeightsRec
     return amend(store, change, edit)
 
 
-def promote(store: WeightsStore, change: Change, variant: str) -> WeightsRecord:
-    """Make a variant's weights the scenario's own, and end the variant."""
+def promote(
+    store: WeightsStore,
+    change: Change,
+    variant: str,
+    *,
+    check: Callable[[Weights], object] = lambda _: None,
+) -> WeightsRecord:
+    """Make a variant's weights the scenario's own, and end the variant.
+
+    `check` may raise if these cannot be served any more.
+    """
 
     def edit(before: WeightsRecord | None, now: datetime) -> Mapping[str, object]:
         ended, others = _without(variant, existing(before, change))
+        check(ended.weights)
         return {**own_weights(before, ended.weights, now), "variants": others}
 
     return amend(store, change, edit)

@@ -108,6 +108,19 @@ def test_a_file_that_cannot_be_read_is_tried_again_and_complained_of_once(
     assert ring.find(old) is None
 
 
+def test_a_file_that_went_and_came_back_as_it_was_is_no_trouble_any_more(file, monkeypatch):
+    monkeypatch.setattr("service.access.ring.LOOK_S", 0.0)
+    key, told = add_key(file, "ana", "retrieve"), []
+    ring = KeyRing(file, told.append)
+    seen = [(), ring._seen, ring._seen]  # as of a mount that is away for a moment
+    monkeypatch.setattr("service.access.ring._signature", lambda _: seen.pop(0))
+    with monkeypatch.context() as away:
+        away.setattr(Path, "read_bytes", Mock(side_effect=FileNotFoundError(2, "gone")))
+        assert ring.find(key).name == "ana"
+    assert ring.find(key).name == "ana"
+    assert told == [True, False]
+
+
 @pytest.mark.parametrize("token", ["", "x", "\ud800", "csmf_" + "A" * 43])
 def test_what_is_no_key_finds_none(file, token):
     add_key(file, "ranker", "retrieve")

@@ -135,10 +135,12 @@ def test_who_takes_the_dead_ones_place_does_not_make_the_others_die_too(
     assert told[-1] == ("tiny", "crashed")
 
 
-def test_a_pair_that_killed_its_loader_is_tried_again_after_a_while(deadly, tmp_path):
+@pytest.mark.parametrize("ago_s", [601, -3600])
+def test_a_pair_that_killed_its_loader_is_tried_again_after_a_while(deadly, tmp_path, ago_s):
+    """Or at once, where the clock was set back since."""
     holder, told = deadly
-    long_ago = time.time() - 601
-    os.utime(tmp_path / "state" / "loading.lock", (long_ago, long_ago))
+    then = time.time() - ago_s
+    os.utime(tmp_path / "state" / "loading.lock", (then, then))
     holder.look()
     assert told[-1] == ("other", None)
 

@@ -264,3 +264,26 @@ def test_a_writer_that_waited_in_vain_for_its_turn_writes_without(store, monkeyp
     monkeypatch.setattr(changes, "TURN_S", 0.05)
     with changes._turns:
         assert set_weights(store, CHANGE, SALE).version == 2
+
+
+def test_a_plan_after_a_change_for_good_returns_to_that_change(store):
+    schedule(store, CHANGE, SALE)  # in force, without an end
+    planned = schedule(store, CHANGE, BOLD, SOON, LATER)
+    assert (planned.weights, planned.schedule.weights) == (SALE, BOLD)
+    assert cancel(store, CHANGE).weights == SALE
+
+
+def test_a_plan_after_another_that_has_not_begun_keeps_the_scenarios_own_weights(store):
+    schedule(store, CHANGE, SALE, SOON, None)
+    assert schedule(store, CHANGE, BOLD, SOON, LATER).weights == OWN
+
+
+def test_a_variant_whose_weights_cannot_be_served_is_not_promoted(store):
+    split(store, CHANGE, "bold", 0.1, BOLD)
+
+    def refuse(weights):
+        raise ValueError(weights)
+
+    with pytest.raises(ValueError, match="exposure"):
+        promote(store, CHANGE, "bold", check=refuse)
+    assert store.current()["feed"].variants

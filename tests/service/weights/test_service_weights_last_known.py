@@ -13,6 +13,7 @@ from service.weights.variants import split
 
 WEIGHTS = {"exposure": 1.0, "click": 1.8, "conversion": 1.2}
 CHANGE = Change("feed", "ana", "more clicks")
+KEYS = ("{csmf:weights}:history:feed", "{csmf:weights}:current")
 
 
 def test_a_restart_without_redis_begins_with_the_last_known_weights(own_redis, start_board):
@@ -183,3 +184,48 @@ def test_what_is_known_can_be_read_where_nothing_can_be_written(start_board, tmp
     assert known.records() == {"feed": record}
     known.follow(store, {"feed": set_weights(store, CHANGE, WEIGHTS)})
     assert known.records() == {"feed": record}
+
+
+def test_where_a_store_has_another_history_nothing_of_ours_is_put_back(
+    own_redis, start_board, tmp_path, caplog
+):
+    """Both halves of a parted Redis took changes; the half that stayed has fewer of them."""
+    store, client = RedisStore(own_redis.url), own_redis.client()
+    set_weights(store, CHANGE, WEIGHTS)
+    kept = [client.dump(key) for key in KEYS]
+    for click in (5.0, 6.0):
+        set_weights(store, CHANGE, {**WEIGHTS, "click": click})
+    board, copy = start_board(store, poll_s=0.1), LastKnown(tmp_path / "known.sqlite3")
+    assert within(5, lambda: "feed" in copy.records() and copy.records()["feed"].version == 3)
+    for key, dump in zip(KEYS, kept, strict=True):
+        client.restore(key, 0, dump, replace=True)
+    theirs = set_weights(store, Change("feed", "ben", "elsewhere"), {**WEIGHTS, "click": 9.0})
+    assert within(5, lambda: board.records["feed"] == theirs)
+    assert store.current() == {"feed": theirs}
+    assert "the store's version 2, by ben, is not the one known here" in caplog.text
+
+
+def test_a_store_that_keeps_everybody_waiting_is_asked_for_one_history(start_board, tmp_path):
+    store = EmbeddedStore(tmp_path / "weights.sqlite3")
+    for scenario in ("a", "b", "c"):
+        for _ in range(2):
+            set_weights(store, replace(CHANGE, scenario=scenario), WEIGHTS)
+    asked = []
+
+    def away(*words, **_):
+        asked.append(words)
+        raise StoreUnavailableError("away")
+
+    records, store.history = store.current(), away
+    LastKnown(tmp_path / "another.sqlite3").follow(store, records)
+    assert len(asked) == 1
+
+
+def test_a_start_copies_for_so_long_and_leaves_the_rest_for_later(tmp_path):
+    store = EmbeddedStore(tmp_path / "weights.sqlite3")
+    set_weights(store, CHANGE, WEIGHTS)
+    known = LastKnown(tmp_path / "another.sqlite3")
+    known.follow(store, store.current(), 0.0)
+    assert known.records() == {}
+    known.follow(store, store.current())
+    assert known.records() == store.current()

@@ -171,6 +171,23 @@ def test_an_append_repeated_because_its_answer_was_lost_has_succeeded(empty_redi
         store.append(record.model_copy(update={"author": "somebody else"}))
 
 
+def test_a_server_that_became_a_replica_is_left_for_the_one_that_took_over(own_redis, monkeypatch):
+    store, client = RedisStore(own_redis.url), own_redis.client()
+    changes.set_weights(store, change(), BALANCED)
+    client.execute_command("REPLICAOF", "127.0.0.1", "1")
+    with pytest.raises(StoreUnavailableError, match="read only"):
+        store.append(store.current()["feed"].model_copy(update={"version": 2}))
+    pool = store._redis.connection_pool
+    close = pool.disconnect
+
+    def take_over():
+        close()
+        client.execute_command("REPLICAOF", "NO", "ONE")
+
+    monkeypatch.setattr(pool, "disconnect", take_over)
+    assert changes.set_weights(store, change(), CLICKS).version == 2
+
+
 @pytest.mark.parametrize("version", [0, 3])
 def test_a_rollback_to_a_version_that_never_was_names_the_ones_that_exist(store, version):
     for _ in range(2):
