@@ -31,6 +31,7 @@ from bundle.columns import Coded, Column, is_numbers
 from bundle.vocabulary import Entries, Vocabulary, are_distinct, look_up
 
 CLIP = 10.0  # standard deviations: one absurd number must not make an infinite vector
+ROUNDING = 1e-9  # of a mean: a smaller deviation is that of equal numbers
 LARGEST = 1e6  # of a vector's numbers, for the same reason
 NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"  # names travel as ONNX inputs, JSON keys, metric labels
 
@@ -145,7 +146,8 @@ class Numeric(_Feature):
         values_B = np.asarray([value for value in column if value is not None], np.float64)
         std = float(values_B.std()) if values_B.size else 0.0
         mean = float(values_B.mean()) if values_B.size else 0.0
-        return cls(name=name, mean=mean, std=std if std > 0 else 1.0)
+        varies = std > ROUNDING * max(1.0, abs(mean))
+        return cls(name=name, mean=mean, std=std if varies else 1.0)
 
     @property
     def tensor(self) -> TensorSpec:

@@ -25,7 +25,7 @@ from bundle.store import Bundle, Index
 from index_builder.attributes import attribute_column
 from index_builder.encode import encode_items
 from index_builder.errors import InputError
-from index_builder.journal import REMOVED
+from index_builder.journal import ID, REMOVED
 from index_builder.progress import Progress
 from index_builder.tables import Catalogue, open_items, open_table, require_columns
 
@@ -45,7 +45,7 @@ def _checked(path: Path, bundle: Bundle, index: Index) -> pa.Table:
     open_items(path, [])
     rows = _with_removed(pq.read_table(path), path.name)
     if pc.all(rows[REMOVED]).as_py():
-        return rows
+        return rows.select([ID, REMOVED])
     catalogue = open_items(path, [feature.name for feature in bundle.schema.item])
     wanted = [column.attribute.name for column in index.attributes]
     remedy = "the index has this attribute: add the column"

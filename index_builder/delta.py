@@ -80,7 +80,7 @@ def apply_changes(release: Path, file: Path) -> Applied:
             )
         bundle, index = read_pair(release.parent, current)
         rows = read_changes(file, bundle, index)
-        journal.net(index.manifest.journal_position, journal.end(), rows)  # they go together
+        journal.net(0, journal.end(), rows)  # they go together: builds begin with the first one
         journal.append(rows)
         position = write_delta(bundle, index, journal)
         directory = delta_folder(index) / position_name(position)

@@ -3,7 +3,8 @@
 Decisions
 - The journal is the later word: an item that it removed stays away although the log has it, unless
   the build is told up to where the log knows the journal (`--changes-after`).
-- Columns and their types are those of the log's table; what an entry lacks is missing.
+- Columns are those of the log's table, and so are their types, but where changes need a wider one;
+  what an entry lacks is missing.
 - Written batch by batch to a table of its own, since a build reads its items more than once.
 
     with folded_items(log, journal, after=0) as (path, position): ...
@@ -47,22 +48,27 @@ def folded_items(log: Path, journal: Journal, after: int) -> Iterator[tuple[Path
 
 
 def _overlay(items: pq.ParquetFile, changes: Changes, path: Path) -> None:
-    schema = items.schema_arrow
+    schema = _wide_enough(items.schema_arrow, changes.items)
     with pq.ParquetWriter(path, schema) as writer:
         for batch in items.iter_batches(65_536):
             ids = batch.column(ID).cast(pa.string())
-            writer.write_batch(batch.filter(pc.invert(pc.is_in(ids, changes.touched))))
+            kept = batch.filter(pc.invert(pc.is_in(ids, changes.touched)))
+            writer.write_batch(kept.cast(schema))
         if changes.items.num_rows:
             writer.write_table(_as(schema, changes.items))
 
 
-def _as(schema: pa.Schema, rows: pa.Table) -> pa.Table:
-    columns = []
-    for field in schema:
-        known = field.name in rows.column_names
-        values = rows[field.name] if known else pa.nulls(rows.num_rows)
+def _wide_enough(schema: pa.Schema, rows: pa.Table) -> pa.Schema:
+    """The log's types, or those that hold its values and the changes'. Raises InputError."""
+    for place, field in enumerate(schema):
+        if field.name not in rows.column_names:
+            continue
+        values = rows[field.name]
         try:
-            columns.append(values.cast(field.type))
+            if not _fits(values, field.type):
+                both = [pa.schema([field]), pa.schema([(field.name, values.type)])]
+                wide = pa.unify_schemas(both, promote_options="permissive")
+                schema = schema.set(place, wide.field(0))
         except pa.ArrowException as error:
             raise InputError(
                 ITEMS,
@@ -71,4 +77,22 @@ def _as(schema: pa.Schema, rows: pa.Table) -> pa.Table:
                 remedy="give the log's column that type, or pass a log that already holds the "
                 "changes, with --changes-after",
             ) from None
+    return schema
+
+
+def _fits(values: pa.ChunkedArray, wanted: pa.DataType) -> bool:
+    try:
+        values.cast(wanted)
+    except pa.ArrowException:
+        return False
+    return True
+
+
+def _as(schema: pa.Schema, rows: pa.Table) -> pa.Table:
+    columns = [
+        rows[field.name].cast(field.type)
+        if field.name in rows.column_names
+        else pa.nulls(rows.num_rows, field.type)
+        for field in schema
+    ]
     return pa.table(columns, schema=schema)

@@ -174,3 +174,4 @@ def test_vocabularies_are_sorted_and_leave_out_rare_and_missing_values():
 def test_a_constant_or_empty_numeric_column_stays_finite():
     assert Numeric.fit("n", [5, 5, None]).encode([5, 7]).tolist() == [0.0, 2.0]
     assert Numeric.fit("n", [None]).encode([None, 1]).tolist() == [0.0, 1.0]
+    assert Numeric.fit("n", [0.1] * 3).std == 1, "whose mean is not .1 to the last digit"

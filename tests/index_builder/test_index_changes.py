@@ -16,7 +16,8 @@ from bundle.towers import open_item_tower
 from index_builder import changes
 from index_builder.cli import main
 from index_builder.errors import InputError
-from index_builder.journal import Journal
+from index_builder.fold import _overlay
+from index_builder.journal import Changes, Journal
 
 
 def run(release: Release, *options: object) -> int:
@@ -228,6 +229,35 @@ def test_changes_of_another_type_than_earlier_ones_are_refused_before_they_are_k
     assert change(row(items, 1, shelf="left")) == 2
     assert "do not go together" in capsys.readouterr().err
     assert Journal(published.releases).end() == 1
+
+
+def test_so_are_those_that_a_build_has_folded_in_since(published, items, change, capsys):
+    """Another build begins with the first entry again, and so does an older index."""
+    assert change(row(items, 0, shelf=1)) == 0
+    build(published)
+    assert change(row(items, 1, shelf="left")) == 2
+    assert "do not go together" in capsys.readouterr().err
+    build(published)
+
+
+def test_of_items_that_are_gone_nothing_else_is_kept(published, items, change):
+    gone = {"item_id": items[0]["item_id"], "removed": True, "shelf": "left"}
+    assert change(gone) == 0
+    assert change(row(items, 1, shelf=1)) == 0
+    (entry,) = Journal(published.releases).folder.glob("*1.parquet")
+    assert pq.read_schema(entry).names == ["item_id", "removed"]
+
+
+def test_a_column_of_the_log_becomes_as_wide_as_its_changes(tmp_path):
+    path = tmp_path / "items.parquet"
+    pq.write_table(pa.table({"item_id": ["a", "b"], "price": [1, 2]}), path)
+    changed = pa.table({"item_id": ["b", "c"], "price": [9.5, 3.0]})
+    _overlay(pq.ParquetFile(path), Changes(changed, []), tmp_path / "folded.parquet")
+    folded = pq.read_table(tmp_path / "folded.parquet").to_pydict()
+    assert folded == {"item_id": ["a", "b", "c"], "price": [1.0, 9.5, 3.0]}
+    texts = pa.table({"item_id": ["b"], "price": ["cheap"]})
+    with pytest.raises(InputError, match="column 'price'"):
+        _overlay(pq.ParquetFile(path), Changes(texts, []), tmp_path / "refused.parquet")
 
 
 def test_changes_whose_file_is_written_meanwhile_are_kept_as_they_were_checked(

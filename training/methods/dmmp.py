@@ -34,7 +34,12 @@ from training.config import TrainConfig
 from training.data import TrainingData
 from training.methods.experts import Fields, Stack, dense, margin_model, refuse_normalise
 from training.methods.method import Served, serve_whole
-from training.methods.objectives import all_objectives, judged_stages, trained_stages
+from training.methods.objectives import (
+    all_objectives,
+    judged_stages,
+    pacing_stage,
+    trained_stages,
+)
 from training.methods.pretraining import pretraining
 from training.methods.teacher import Teacher, distilled
 from training.model import Tower, TwoTower
@@ -125,8 +130,8 @@ class Dmmp:
 
     def phases(self) -> list[Phase]:
         """The exposure model, if it is the start; the teacher; the towers."""
-        settings = self.config.stage(self.trained[0], len(self.data.stages))
-        towers = Phase("towers", settings.learning_rate, self._start)
+        settings = self.config.stage(pacing_stage(self.config), len(self.data.stages))
+        towers = Phase("towers", settings.learning_rate, self._start, decay=settings.decay)
         if self.config.method.start == "scratch":
             return [self.teacher.phase(), towers]
         first = pretraining(self.exposure, self.data, self.config)

@@ -22,7 +22,7 @@ from training.config import TrainConfig
 from training.data import TrainingData
 from training.methods.experts import margin_model, refuse_normalise
 from training.methods.method import Served, serve_whole
-from training.methods.objectives import all_objectives, judged_stages
+from training.methods.objectives import all_objectives, judged_stages, pacing_stage
 from training.methods.pretraining import pretraining
 from training.methods.teacher import Teacher, distilled
 from training.model import TwoTower
@@ -46,8 +46,8 @@ class Dmtl:
 
     def phases(self) -> list[Phase]:
         """The exposure model, if it is the start; the teacher; the student."""
-        settings = self.config.stage(self.teacher.trained[0], len(self.data.stages))
-        student = Phase("student", settings.learning_rate, self._start)
+        settings = self.config.stage(pacing_stage(self.config), len(self.data.stages))
+        student = Phase("student", settings.learning_rate, self._start, decay=settings.decay)
         if self.config.method.start == "scratch":
             return [self.teacher.phase(), student]
         first = pretraining(self.exposure, self.data, self.config)

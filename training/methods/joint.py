@@ -43,7 +43,13 @@ class Joint:
     def phases(self) -> list[Phase]:
         """The exposure model, if it is the start; then all objectives."""
         settings = self.config.stage(pacing_stage(self.config), len(self.data.stages))
-        together = Phase("all objectives", settings.learning_rate, self._start, self._certify)
+        together = Phase(
+            "all objectives",
+            settings.learning_rate,
+            self._start,
+            self._certify,
+            decay=settings.decay,
+        )
         if self.config.method.start == "scratch":
             return [together]
         first = pretraining(self.network, self.data, self.config)

@@ -37,9 +37,9 @@ class Mix:
         self.mix = TwoTower(data.schema, config.model, config.seed)
         self.network = nn.ModuleList([self.exposure, self.mix])
         self.teachers: list[TwoTower] = []
-        if config.middle.taught > 0:
+        if self._settings.taught > 0:
             self.teachers = [
-                TwoTower(data.schema, config.model, config.seed + each)
+                TwoTower(data.schema, config.model, teacher_seed(config, each))
                 for each in range(config.teachers)
             ]
             self.network.extend(self.teachers)
@@ -49,7 +49,7 @@ class Mix:
         """The exposure models, if they are the start; teachers, if there are any; the union."""
         starts = [] if self.config.method.start == "scratch" else self._pretrainings()
         teaching = [self._teaching(each) for each in range(len(self.teachers))]
-        settings = self.config.middle
+        settings = self._settings
         mixing = Phase("mix", settings.learning_rate, self._start, decay=settings.decay)
         return [*starts, *teaching, mixing]
 
@@ -80,17 +80,17 @@ class Mix:
         """Fine-tuning of a teacher on the union: a short phase that ends softly."""
 
         def start() -> Steps:
-            settings = self.config.middle
+            settings = self._settings
             settings = settings.model_copy(update={"epochs": settings.teacher_epochs})
             batches = self._batches(settings, Draw(self._seeded(each).seed, 2))
             teacher = self.teachers[each]
             return plain_steps(batches, list(teacher.parameters()), teacher)
 
-        rate = self.config.middle.learning_rate
+        rate = self._settings.learning_rate
         return Phase(f"mix teacher {each + 1}", rate, start, decay="linear")
 
     def _start(self) -> Steps:
-        settings, margin, upstream = self.config.middle, self.config.margin, self._upstream()
+        settings, margin, upstream = self._settings, self.config.margin, self._upstream()
         batches = self._batches(settings, Draw(self.config.seed, 1))
 
         def loss(step: int) -> StepLoss:
@@ -102,6 +102,11 @@ class Mix:
             return StepLoss(total, total, batch.size)
 
         return Steps(len(batches), list(self.mix.parameters()), loss)
+
+    @property
+    def _settings(self) -> StageConfig:
+        """Of the stage after the first: where a log has two, the last one's."""
+        return self.config.stage(1, len(self.data.stages))
 
     def _batches(self, settings: StageConfig, draw: Draw) -> BatchPlan:
         positives = self.data.positives

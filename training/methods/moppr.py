@@ -32,7 +32,9 @@ class Moppr:
     def phases(self) -> list[Phase]:
         """The exposure model, if it is the start; then all objectives."""
         settings = self.config.stage(pacing_stage(self.config), len(self.data.stages))
-        together = Phase("all objectives", settings.learning_rate, self._start)
+        together = Phase(
+            "all objectives", settings.learning_rate, self._start, decay=settings.decay
+        )
         if self.config.method.start == "scratch":
             return [together]
         return [pretraining(self.network, self.data, self.config), together]

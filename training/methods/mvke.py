@@ -34,7 +34,12 @@ from training.data import TrainingData
 from training.errors import ConfigError
 from training.methods.experts import Fields, Stack, dense, margin_model, refuse_normalise
 from training.methods.method import Served, serve_whole
-from training.methods.objectives import all_objectives, judged_stages, trained_stages
+from training.methods.objectives import (
+    all_objectives,
+    judged_stages,
+    pacing_stage,
+    trained_stages,
+)
 from training.methods.pretraining import pretraining
 from training.model import Tower, TwoTower
 from training.objective import batch_loss, frozen_margin
@@ -149,9 +154,10 @@ class Mvke:
 
     def phases(self) -> list[Phase]:
         """The exposure model, if it is the start; then all objectives."""
-        pace = trained_stages(self.config, len(self.data.stages))[0]
-        settings = self.config.stage(pace, len(self.data.stages))
-        together = Phase("all objectives", settings.learning_rate, self._start)
+        settings = self.config.stage(pacing_stage(self.config), len(self.data.stages))
+        together = Phase(
+            "all objectives", settings.learning_rate, self._start, decay=settings.decay
+        )
         if self.config.method.start == "scratch":
             return [together]
         first = pretraining(self.exposure, self.data, self.config)

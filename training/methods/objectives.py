@@ -49,7 +49,7 @@ def all_objectives(
 ) -> Steps:
     """Steps over all stages of the log, or those `trained`; the sum of their losses each."""
     stages = len(data.stages)
-    pace = pacing_stage(config) if trained is None else trained[0]
+    pace = pacing_stage(config)
     paced = config.stage(pace, stages)
     steps = -(-len(data.positives[pace]) // paced.batch_size) * paced.epochs
     plans = {

@@ -28,8 +28,13 @@ def pretraining(network: TwoTower, data: TrainingData, config: TrainConfig) -> P
         batches = BatchPlan(data, data.positives[0], config.first, config.sampling, draw)
         return plain_steps(batches, list(network.parameters()), network)
 
-    rate = config.first.learning_rate
-    return Phase(data.stages[0], rate, start, pretrains=Pretrains(network, config.seed))
+    return Phase(
+        data.stages[0],
+        config.first.learning_rate,
+        start,
+        pretrains=Pretrains(network, config.seed),
+        decay=config.first.decay,
+    )
 
 
 def teacher_seed(config: TrainConfig, teacher: int) -> int:

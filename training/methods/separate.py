@@ -21,7 +21,7 @@ from torch import nn
 
 from bundle.manifest import StageCertificate
 from training.batches import BatchPlan, Draw
-from training.config import TrainConfig
+from training.config import StageConfig, TrainConfig
 from training.data import TrainingData
 from training.errors import ConfigError
 from training.methods.adapters import LowRankTower
@@ -56,9 +56,10 @@ class Separate:
             *(
                 Phase(
                     name=self.stages[position],
-                    learning_rate=self.config.stage(position, len(self.stages)).learning_rate,
+                    learning_rate=self._settings(position).learning_rate,
                     start=partial(self._start, position),
                     finish=partial(self._finish, position),
+                    decay=self._settings(position).decay,
                 )
                 for position in later
             ),
@@ -71,12 +72,15 @@ class Separate:
             for stage, model in zip(self.stages, self.models, strict=True)
         }
 
+    def _settings(self, position: int) -> StageConfig:
+        return self.config.stage(position, len(self.stages))
+
     def _start(self, position: int) -> Steps:
         config, model = self.config, self.models[position]
         batches = BatchPlan(
             self.data,
             self.data.positives[position],
-            config.stage(position, len(self.stages)),
+            self._settings(position),
             config.sampling,
             Draw(config.seed, position),
         )
@@ -86,7 +90,7 @@ class Separate:
             learner = (user, item)
         return Steps(
             count=len(batches),
-            parameters=self._trainable(position),
+            parameters=self._only_trainable(position),
             loss=partial(self._loss, batches, learner, self._upstream(position)),
         )
 
@@ -98,6 +102,14 @@ class Separate:
         delta_BX = frozen_margin(upstream, batch)
         loss = batch_loss(users, items, batch, delta_BX, self.config.margin)
         return StepLoss(loss, loss, batch.size)
+
+    def _only_trainable(self, position: int) -> list[nn.Parameter]:
+        """What learns; the rest of the model asks for no gradients, which would cost time."""
+        trainable = self._trainable(position)
+        learning = set(map(id, trainable))
+        for each in (*self.models[position].parameters(), *self.adapters[position].parameters()):
+            each.requires_grad_(id(each) in learning)
+        return trainable
 
     def _trainable(self, position: int) -> list[nn.Parameter]:
         tune, model = self.config.method.tune, self.models[position]

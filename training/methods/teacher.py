@@ -33,7 +33,12 @@ from training.config import TrainConfig
 from training.data import TrainingData
 from training.losses import sampled_softmax
 from training.methods.experts import dense
-from training.methods.objectives import all_objectives, judged_stages, trained_stages
+from training.methods.objectives import (
+    all_objectives,
+    judged_stages,
+    pacing_stage,
+    trained_stages,
+)
 from training.methods.pretraining import plain_loss
 from training.model import TwoTower
 from training.ownership import OwnedLinear
@@ -138,8 +143,8 @@ class Teacher(nn.Module):
 
     def phase(self) -> Phase:
         """Train on all objectives."""
-        settings = self.config.stage(self.trained[0], len(self.data.stages))
-        return Phase("teacher", settings.learning_rate, self._start)
+        settings = self.config.stage(pacing_stage(self.config), len(self.data.stages))
+        return Phase("teacher", settings.learning_rate, self._start, decay=settings.decay)
 
     def _start(self) -> Steps:
         parameters = list(self.parameters())

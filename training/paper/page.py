@@ -267,9 +267,9 @@ class Page:
         if not rows:
             return self.headed("Tuning", "No method was tuned: all run as preset.")
         said = (
-            "Each method had as many trials with two seeds, and from scratch a longer one more, "
-            "judged on validation by the product of the last two recalls: "
-            "[tuned.json](tuned.json)."
+            "Each method had as many trials with two seeds, judged on validation by the product of "
+            "the last two recalls: [tuned.json](tuned.json). From scratch a longer one more is "
+            "made today; a choice out of four is from before."
         )
         table = Table("tuned", ("method", "chosen", "trials"), rows)
         return self.headed("Tuning", said, self.table(table))

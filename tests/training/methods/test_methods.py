@@ -162,6 +162,41 @@ def test_an_exposure_model_is_trained_once_for_all_methods(log, tmp_path):
     assert exposure.stat().st_mtime_ns == made
 
 
+def test_teachers_of_all_methods_go_on_from_the_same_exposure_models(data):
+    """They keep them under one name: whoever trains first decides what the other one finds."""
+    csmf, mix = (
+        build_method(data, load_config("default", assignments=TINY, method=method))
+        for method in ("csmf", "youtubednn-mix")
+    )
+    for ours, theirs in zip(csmf.teachers, mix.teachers, strict=True):
+        for name, values in ours.state_dict().items():
+            assert torch.equal(values, theirs.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("method", ["csmf", "full-ft", "youtubednn-mix", "moppr", "dmmp"])
+def test_the_exposure_model_follows_the_schedule_that_is_set(data, method):
+    config = load_config(assignments=[*TINY, "first.decay=linear"], method=method)
+    assert build_method(data, config).phases()[0].decay == "linear"
+
+
+@pytest.mark.parametrize("method", RIVALS)
+def test_a_rivals_later_stages_follow_the_schedule_that_is_set(data, method):
+    decays = ("middle.decay=linear", "last.decay=linear")
+    config = load_config(assignments=[*TINY, *decays], method=method)
+    phases = build_method(data, config).phases()
+    alone = method == "youtubednn-sep"  # whose first stage is one of its own
+    assert {phase.decay for phase in phases[1:] if alone or len(phases) > 1} <= {"linear"}
+    assert phases[-1].decay == "linear"
+
+
+@pytest.mark.parametrize(("method", "learning"), [("bitfit", ".biases."), ("lora", "nothing")])
+def test_what_does_not_learn_asks_for_no_gradients(data, method, learning):
+    rival = build_method(data, load_config(assignments=TINY, method=method))
+    rival.phases()[1].start()
+    asking = {name for name, each in rival.models[1].named_parameters() if each.requires_grad}
+    assert asking == {name for name, _ in rival.models[1].named_parameters() if learning in name}
+
+
 def test_what_starts_from_the_exposure_model_starts_with_its_scores(data, tmp_path):
     """With no later step at all, every fine-tuned model is the exposure model."""
     trainer = trained(data, tmp_path, "full-ft", "middle.learning_rate=1e-30")
