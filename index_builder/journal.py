@@ -7,8 +7,10 @@ Decisions
 - An entry is written under a temporary name, synced, and linked to the next free position: half an
   entry can never be read, and no two writers get one position.
 - Whoever appends, or publishes, holds the lock. The kernel frees it with the process.
-- The net effect of some entries is what each item's last row says. Columns may come and go between
-  entries: a missing one counts as missing values, and types are widened where they can be.
+- The net effect of some entries is what each item's last row says, so they are read from the last
+  one back, and of each only what no later one says is kept in memory.
+- Columns may come and go between entries: a missing one counts as missing values, and types are
+  widened where they can be.
 
     with journal.locked():
         position = journal.append(table)
@@ -25,9 +27,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -118,9 +120,11 @@ class Journal:
 
         Raises InputError if one cannot be read, or if they do not go together.
         """
-        entries = [self._read(position) for position in range(after + 1, upto + 1)]
+        entries = (self._read(position) for position in range(upto, after, -1))
+        known: set[str] = set()
+        last = [_not_known(rows, known) for rows in chain(reversed(more), entries)]
         try:
-            rows = pa.concat_tables([*entries, *more], promote_options="permissive")
+            rows = pa.concat_tables(reversed(last), promote_options="permissive")
         except pa.ArrowException as error:
             raise InputError(
                 str(self.folder),
@@ -128,8 +132,6 @@ class Journal:
                 found=f"columns of types that do not go together ({error})",
                 remedy="give a column the same type in all changes",
             ) from None
-        last = {item_id: row for row, item_id in enumerate(rows[ID].to_pylist())}
-        rows = rows.take(np.fromiter(last.values(), np.int64, len(last)))
         removed = rows[REMOVED]
         items = rows.filter(pc.invert(removed)).drop_columns(REMOVED)
         return Changes(items, rows.filter(removed)[ID].to_pylist())
@@ -147,3 +149,13 @@ class Journal:
 
     def _path(self, position: int) -> Path:
         return self.folder / f"{position_name(position)}.parquet"
+
+
+def _not_known(rows: pa.Table, known: set[str]) -> pa.Table:
+    """The last row of each item that is not known yet; known from now on."""
+    kept = []
+    for row, item_id in reversed([*enumerate(rows[ID].to_pylist())]):
+        if item_id not in known:
+            known.add(item_id)
+            kept.append(row)
+    return rows.take(pa.array(kept[::-1], pa.int64()))

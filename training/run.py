@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle.store import Bundle, read_bundle
-from bundle.writing import write_atomically
+from bundle.writing import STAGING_PREFIX, write_atomically
 from training.config import TrainConfig
 from training.data import TrainingData, build_training_data, log_fingerprint
 from training.errors import BusyError, ConfigError
@@ -33,7 +33,7 @@ from training.progress import ProgressReport
 from training.release import FinishedRun, default_weights, release, split
 from training.trainer import Trainer, make_deterministic
 
-TRAINER = 4  # raised when a change of code changes what a configuration trains
+TRAINER = 5  # raised when a change of code changes what a configuration trains
 logger = logging.getLogger("training")
 Json = dict[str, Any]
 
@@ -142,4 +142,6 @@ def _locked(work: Path) -> Iterator[None]:
             raise BusyError(
                 f"{work}: another csmf-train works on this run; wait for it or end it"
             ) from None
+        for left in work.glob(f"{STAGING_PREFIX}*"):  # by a run that was killed while it wrote
+            left.unlink()
         yield

@@ -106,7 +106,7 @@ def _table(trial: Trial, anchors: Anchors, lists: dict[str, Rows]) -> str:
     sides = [(stage, side) for stage in trial.questions.objectives for side in SIDES]
     head = [f"{stage}, {side.removesuffix('_items')} items" for stage, side in sides]
     lines = [
-        f"Recall@{k} ± half its 95 % interval / nDCG@{k}, means over page views.",
+        f"Recall@{k} ± half its 95 % interval over users / nDCG@{k}, means over page views.",
         "",
         "| list | " + " | ".join(head) + " |",
         "|---" * (len(head) + 1) + "|",
@@ -120,14 +120,20 @@ def _table(trial: Trial, anchors: Anchors, lists: dict[str, Rows]) -> str:
         for stage, side in sides:
             ndcg = metrics[stage][side][f"ndcg@{k}"]["macro"]
             recall_Q = trial.questions.recall(ranked_QK, stage, k, side)
-            recall_J = recall_Q[~np.isnan(recall_Q)]
-            cells.append(f"{_mean(recall_J)} / {ndcg:.3f}" if len(recall_J) else NOTHING)
+            asked_Q = ~np.isnan(recall_Q)
+            mean = _mean(recall_Q[asked_Q], trial.questions.user_Q[asked_Q])
+            cells.append(f"{mean} / {ndcg:.3f}" if mean else NOTHING)
         lines.append(_row(name, cells))
     return "\n".join(lines) + "\n"
 
 
-def _mean(recall_J: Floats) -> str:
-    half = NORMAL_95 * recall_J.std() / len(recall_J) ** 0.5
+def _mean(recall_J: Floats, user_J: Rows) -> str:
+    """With half its interval over users: page views of one user are not independent."""
+    if not len(recall_J):
+        return ""
+    _, dense_J = np.unique(user_J, return_inverse=True)
+    apart_U = np.bincount(dense_J, recall_J - recall_J.mean())
+    half = NORMAL_95 * float(np.sqrt(np.square(apart_U).sum())) / len(recall_J)
     return f"{recall_J.mean():.3f} ± {half:.3f}"
 
 
