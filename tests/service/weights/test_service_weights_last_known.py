@@ -191,15 +191,23 @@ def test_where_a_store_has_another_history_nothing_of_ours_is_put_back(
 ):
     """Both halves of a parted Redis took changes; the half that stayed has fewer of them."""
     store, client = RedisStore(own_redis.url), own_redis.client()
+
+    def go_back(dumps):
+        with client.pipeline(transaction=True) as at_once:
+            for key, dump in zip(KEYS, dumps, strict=True):
+                at_once.restore(key, 0, dump, replace=True)
+            at_once.execute()
+
     set_weights(store, CHANGE, WEIGHTS)
-    kept = [client.dump(key) for key in KEYS]
+    parted = [client.dump(key) for key in KEYS]
+    theirs = set_weights(store, Change("feed", "ben", "elsewhere"), {**WEIGHTS, "click": 9.0})
+    other_half = [client.dump(key) for key in KEYS]
+    go_back(parted)
     for click in (5.0, 6.0):
         set_weights(store, CHANGE, {**WEIGHTS, "click": click})
     board, copy = start_board(store, poll_s=0.1), LastKnown(tmp_path / "known.sqlite3")
     assert within(5, lambda: "feed" in copy.records() and copy.records()["feed"].version == 3)
-    for key, dump in zip(KEYS, kept, strict=True):
-        client.restore(key, 0, dump, replace=True)
-    theirs = set_weights(store, Change("feed", "ben", "elsewhere"), {**WEIGHTS, "click": 9.0})
+    go_back(other_half)
     assert within(5, lambda: board.records["feed"] == theirs)
     assert store.current() == {"feed": theirs}
     assert "the store's version 2, by ben, is not the one known here" in caplog.text
