@@ -159,10 +159,10 @@ class Numeric(_Feature):
         if is_numbers(column) and np.isfinite(column).all():
             scaled_B = (column.astype(np.float64) - self.mean) / self.std
             return np.clip(scaled_B, -CLIP, CLIP).astype(np.float32)
-        scaled = [
+        scaled = (
             0.0 if value is None else (_finite(value, self.name, row) - self.mean) / self.std
             for row, value in enumerate(column)
-        ]
+        )
         return np.array([min(max(value, -CLIP), CLIP) for value in scaled], np.float32)
 
 

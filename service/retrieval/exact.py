@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.retrieval.fresh import FreshIndex
-from service.retrieval.index import Floats, ItemIndex, Rows
+from service.retrieval.index import ItemIndex
 from service.retrieval.passing import Passing
+from service.retrieval.rows import Floats, Rows
 
 BLOCK = 16_384  # rows: a fraction of a millisecond
 

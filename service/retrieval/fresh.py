@@ -29,8 +29,9 @@ from bundle.delta import Delta
 from bundle.effort import EffortMap
 from service.retrieval.effort import FULL, Effort
 from service.retrieval.filters import Columns, Condition, compile_filter, evaluate
-from service.retrieval.index import Floats, Found, ItemIndex, Rows, best_first, find_rows, keys_of
+from service.retrieval.index import Found, ItemIndex
 from service.retrieval.passing import Cells, Passing, PassingCache
+from service.retrieval.rows import Floats, Rows, best_first, find_rows, keys_of
 
 FEW = 0.01  # of the index's rows: so many hidden ones are dropped from a list
 SPARE = 8  # rows of the list for them, and four times as many as there would be by chance

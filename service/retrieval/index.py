@@ -35,9 +35,8 @@ from bundle.store import Index
 from service.retrieval.effort import FULL, Effort, filtered_cells, share_of_cells
 from service.retrieval.filters import Columns, Condition, compile_filter, evaluate
 from service.retrieval.passing import Cells, Passing, PassingCache, visiting
+from service.retrieval.rows import Floats, Rows, best_first, find_rows, keys_of
 
-Floats = NDArray[np.float32]
-Rows = NDArray[np.int64]
 Strategy = Literal["all", "cells", "scan", "none"]  # every row, cells, the rows that pass, no row
 BRIEF = 6_400_000  # components of vectors that are scanned in a few milliseconds
 SCAN_COST = 5.0  # of a row scanned by its number, against one tested in its cell; see scan_cost.py
@@ -243,31 +242,6 @@ class ItemIndex:
         """The list length to look up: what is fetched, but exclusions alone never exceed it."""
         longest = self.effort.k[-1] if self.effort else fetch
         return fetch if k > longest else min(fetch, longest)
-
-
-def best_first(scores_N: Floats, k: int) -> Rows:
-    """Places of the k largest scores, best first."""
-    if len(scores_N) <= k:
-        return np.argsort(-scores_N, kind="stable")
-    best_K = np.argpartition(-scores_N, k - 1)[:k]
-    sorted_K: Rows = best_K[np.argsort(-scores_N[best_K], kind="stable")]
-    return sorted_K
-
-
-def keys_of(item_ids: Sequence[str]) -> NDArray[np.bytes_]:
-    """Distinct ids as they are stored; one that ends with NUL would be stored as another."""
-    keys = {item_id.encode("utf-8", "surrogatepass") for item_id in item_ids}
-    return np.array([key for key in keys if key and not key.endswith(b"\0")], "S")
-
-
-def find_rows(ids_N: NDArray[np.bytes_], keys_X: NDArray[np.bytes_]) -> Rows:
-    """Rows of the keys that are among sorted ids, by binary search."""
-    if not (len(ids_N) and len(keys_X)):
-        return np.empty(0, np.int64)
-    keys_X = keys_X[np.strings.str_len(keys_X) <= ids_N.dtype.itemsize].astype(ids_N.dtype)
-    rows_X = np.minimum(np.searchsorted(ids_N, keys_X), len(ids_N) - 1)
-    found_X: Rows = rows_X[ids_N[rows_X] == keys_X]
-    return found_X
 
 
 def _doublings(cells: int, most: int) -> Iterator[int]:

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.store import read_current, read_pair
-from service.retrieval.index import Floats, ItemIndex, open_index
+from service.retrieval.index import ItemIndex, open_index
 from service.retrieval.passing import Cells, Passing
+from service.retrieval.rows import Floats
 
 QUERIES, ROUNDS, LENGTH = 100, 5, 100
 SHARES = (0.005, 0.05)  # of the rows: scanned, or in the cells visited

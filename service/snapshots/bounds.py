@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.delta import Delta
-from service.retrieval.index import find_rows
+from service.retrieval.rows import find_rows
 
 Ids = NDArray[np.bytes_]
 
