@@ -21,6 +21,7 @@ from training.paper.findings import Findings, read_findings
 from training.paper.fronts import LISTS, Fronts
 from training.paper.logs import table_1, table_1_row
 from training.paper.parts import Part, keep, read_parts
+from training.paper.run import Found
 from training.paper.sections import (
     ABLATION,
     FRONT,
@@ -104,14 +105,13 @@ def keep_parts(
             continue
         shown = Shown(study, Fronts(found), out)
         for kind in kinds:
-            variants = study.part(kind, log)
-            runs = [run for each, seed in variants if (run := found.of(each.name).get(seed))]
+            wanted = study.part(kind, log)
+            runs = [run for each, seed in wanted if (run := found.of(each.name).get(seed))]
             if runs:
-                hours = sum(run.costs["seconds"] for run in runs) / 3600
-                keep(_part(shown, kind, work, (len(runs), len(variants), hours)), out)
+                keep(_part(shown, kind, work, runs), out)
 
 
-def _part(shown: Shown, kind: Kind, work: Path, made: tuple[int, int, float]) -> Part:
+def _part(shown: Shown, kind: Kind, work: Path, runs: Sequence[Found]) -> Part:
     found = shown.fronts.findings
     rows: dict[str, Sequence[Row]] = {}
     if kind == "tables":
@@ -122,11 +122,16 @@ def _part(shown: Shown, kind: Kind, work: Path, made: tuple[int, int, float]) ->
             TIME_TABLE: _overheads(found),
         }
     sections = {title: section(shown) for title, section in SECTIONS[kind].items()}
-    claims = statements(shown.study, found, kind)
-    variants = shown.study.part(kind, found.log)
-    where = {run.made for each, seed in variants if (run := found.of(each.name).get(seed))}
     return Part(
-        found.log.name, kind, "; ".join(sorted(filter(None, where))), *made, claims, rows, sections
+        log=found.log.name,
+        kind=kind,
+        provenance="; ".join(sorted({run.made for run in runs if run.made})),
+        runs=len(runs),
+        expected=len(shown.study.part(kind, found.log)),
+        hours=sum(run.costs["seconds"] for run in runs) / 3600,
+        statements=statements(shown.study, found, kind),
+        rows=rows,
+        sections=sections,
     )
 
 
