@@ -101,15 +101,18 @@ LARGER = tuple(
     for method in ("full-ft", "youtubednn-mix")
 )
 OTHER_STARTS = (TAUGHT_MIX, *(scratch(method) for method in FROM_SCRATCH))
+# PackNet's ratio frees more units than CPP does; τ read as a share of units frees fewer.
 PLAIN_ABLATIONS = (
     Variant("plain cascade, w/o AML", "csmf-no-aml"),
     Variant("plain cascade, w/o accuracy recovery", "csmf-no-recovery"),
     Variant("plain cascade, w/o CPP (packnet)", "packnet"),
+    Variant("plain cascade, w/o CPP (tau of units)", settings=("pruning.form=ratio",)),
 )
 ABLATIONS = (
     shipped("with AML", "margin.form=literal"),
     shipped("w/o accuracy recovery", method="csmf-no-recovery"),
     shipped("w/o CPP (packnet)", method="packnet"),
+    shipped("w/o CPP (tau of units)", "pruning.form=ratio"),
     shipped("w/o fresh units", "pruning.fresh_units=0", "pruning.fresh_columns=0"),
     shipped("one teacher", "teachers=1"),
     shipped(
