@@ -113,7 +113,7 @@ class VectorFacts(_Model):
     list_size_quantiles: list[float] = Field(
         description="items per cell at the same quantiles; empty for an exact index"
     )
-    codes: str = Field("", description="of vectors in items.faiss: float32, fp16 or int8")
+    codes: str = Field("", description="of vectors in items.faiss: float32, fp16, int8 or int4")
 
 
 class IndexManifest(_Model):

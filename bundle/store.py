@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from bundle import errors
 from bundle.attributes import AttributeColumn, attribute_files, read_attributes
 from bundle.copies import COPIES, Copies, copies_files, read_copies
+from bundle.faiss_file import ITEMS, faiss_files
 from bundle.features import FeatureSchema
 from bundle.files import Digest, describe_files, load_array, read_json, verify_files
 from bundle.manifest import (
@@ -76,7 +77,7 @@ class Index:
     @property
     def faiss_file(self) -> Path:
         """The FAISS index file."""
-        return self.directory / "items.faiss"
+        return self.directory / ITEMS
 
     @property
     def bundle_directory(self) -> Path:
@@ -124,9 +125,8 @@ def seal_bundle(
 
 def index_files(directory: Path) -> list[FileEntry]:
     """The entries that index.json lists, for IndexManifest.files."""
-    return describe_files(
-        directory, [*INDEX_FILES, *attribute_files(directory), *copies_files(directory)]
-    )
+    optional = *faiss_files(directory), *attribute_files(directory), *copies_files(directory)
+    return describe_files(directory, [*INDEX_FILES, *optional])
 
 
 def seal_index(directory: Path, manifest: IndexManifest) -> None:

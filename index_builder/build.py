@@ -29,6 +29,8 @@ from numpy.typing import NDArray
 from bundle.attributes import write_attributes
 from bundle.copies import write_copies
 from bundle.effort import EffortMap
+from bundle.faiss_file import ITEMS as FAISS
+from bundle.faiss_file import LISTS, write_faiss
 from bundle.files import sha256
 from bundle.manifest import IndexManifest, VectorFacts
 from bundle.scoring import scale_query
@@ -36,13 +38,14 @@ from bundle.segments import Segments
 from bundle.store import INDEXES, Bundle, index_files, read_bundle, seal_index, staged_index
 from bundle.writing import to_json
 from index_builder.attributes import read_attributes
-from index_builder.calibrate import Target, calibrate
-from index_builder.cells import BLOCK, InvertedFile, fill_cells, train_centroids, whitening
-from index_builder.copies import find_copies
+from index_builder.calibrate import Target
+from index_builder.cells import InvertedFile
+from index_builder.codes import BLOCK
 from index_builder.encode import encode_unfinished, encode_users
 from index_builder.fold import folded_items
 from index_builder.golden import golden_set
 from index_builder.grid import weight_directions
+from index_builder.invert import Asking, build_inverted
 from index_builder.journal import Journal
 from index_builder.latency import Search, search_milliseconds
 from index_builder.progress import Phases
@@ -76,6 +79,12 @@ class BuildReport:
     seconds: dict[str, float]  # per phase
     search_ms: dict[int, float]  # per list length
 
+    @property
+    def bytes_per_item(self) -> float:
+        """Of what a search scans; vectors that lie beside it are not counted."""
+        searched = sum(each.bytes for each in self.manifest.files if each.path in (FAISS, LISTS))
+        return searched / self.manifest.items
+
 
 def build_index(release: Path, log: Path, settings: BuildSettings) -> BuildReport:
     """Build and seal an index of `log`'s items, changes folded in, for the bundle in `release`.
@@ -107,11 +116,10 @@ def _build(
         write_attributes(staging, read_attributes(inputs.catalogue, settings.attributes))
         inverted, effort = None, None
         if len(items_NM) >= settings.exact_below:
-            inverted = _cluster(inputs, items_NM, settings, kept, phases)
-            effort = _calibrate(inputs, inverted, items_NM, users_BM, settings, phases)
+            inverted, effort = _invert(inputs, items_NM, users_BM, settings, kept, phases)
         with phases("seal"):
             index = inverted.faiss_index if inverted else _exact_index(items_NM)
-            faiss.write_index(index, str(staging / "items.faiss"))
+            write_faiss(index, staging)
             write_copies(staging, inverted.copies if inverted else None)
             manifest = IndexManifest(
                 build_id=build_id,
@@ -182,41 +190,27 @@ def _write_users(inputs: Inputs, items_NM: Floats, staging: Path) -> Floats:
     return users_BM
 
 
-def _cluster(
-    inputs: Inputs, items_NM: Floats, settings: BuildSettings, kept: Unfinished, phases: Phases
-) -> InvertedFile:
-    segments = inputs.bundle.segments
-    users_BM = encode_users(inputs.bundle, inputs.shaping)
-    queries_QM = np.concatenate(
-        [
-            scale_query(users_BM, weights_S, segments)
-            for weights_S in weight_directions(len(segments.names))
-        ]
-    )
-    whitening_M = whitening(queries_QM)
-    with phases("k-means"):
-        centroids_CM = kept.array(
-            "centroids", lambda: train_centroids(items_NM, whitening_M, settings.seed)
-        )
-    with phases("fill", "items", 2 * len(items_NM)) as progress:
-        copies = find_copies(items_NM)
-        return fill_cells(items_NM, whitening_M, centroids_CM, progress, copies, settings.codes)
-
-
-def _calibrate(
+def _invert(
     inputs: Inputs,
-    inverted: InvertedFile,
     items_NM: Floats,
     users_BM: Floats,
     settings: BuildSettings,
+    kept: Unfinished,
     phases: Phases,
-) -> EffortMap:
-    segments = inputs.bundle.segments
-    default_1S = inputs.bundle.manifest.weights.as_array()[None]
-    directions_GS = np.concatenate([weight_directions(len(segments.names)), default_1S])
+) -> tuple[InvertedFile, EffortMap]:
+    segments, default_S = inputs.bundle.segments, inputs.bundle.manifest.weights.as_array()
+    directions_GS = weight_directions(len(segments.names))
+    asking = Asking(
+        shaping_BM=encode_users(inputs.bundle, inputs.shaping),
+        measuring_BM=users_BM,
+        directions_GS=directions_GS,
+        measured_GS=np.concatenate([directions_GS, default_S[None]]),
+        segments=segments,
+    )
     target = Target(settings.target_recall, settings.max_effort)
-    with phases("calibrate", "items", len(items_NM)) as progress:
-        return calibrate(inverted, items_NM, users_BM, directions_GS, segments, target, progress)
+    return build_inverted(
+        items_NM, asking, target, settings.codes, settings.seed, phases, kept.array
+    )
 
 
 def _exact_index(items_NM: Floats) -> faiss.IndexFlatIP:

@@ -32,12 +32,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.effort import EffortMap, EffortPoint, reduced_cells
-from bundle.scoring import exact_top_k, scale_query
+from bundle.scoring import exact_top_k
 from bundle.segments import Segments
 from index_builder.cells import InvertedFile
 from index_builder.errors import BelowTargetError
-from index_builder.progress import Progress
-from index_builder.truth import exact_lists
+from index_builder.truth import Truth
 
 Floats = NDArray[np.float32]
 Shares = NDArray[np.float64]
@@ -80,26 +79,29 @@ class Target:
     recall: float
     max_effort: float
 
+    @property
+    def aim(self) -> float:
+        """The share to reach, so that other users find the target."""
+        return self.recall + AIM * (1 - self.recall)
 
-def calibrate(
-    inverted: InvertedFile,
-    items_NM: Floats,
-    users_BM: Floats,
-    directions_GS: NDArray[np.float64],
-    segments: Segments,
-    target: Target,
-    progress: Progress,
-) -> EffortMap:
-    """Measure every direction; `progress` counts items scanned. Raises BelowTargetError."""
+
+@dataclass(frozen=True)
+class Calibrated:
+    """The effort map, and the least share of what lists of up to 500 reach that codes keep."""
+
+    effort: EffortMap
+    kept: float
+
+
+def calibrate(inverted: InvertedFile, items_NM: Floats, truth: Truth, target: Target) -> Calibrated:
+    """Measure every direction; whether it is good enough says `require_target`."""
     lengths = list_lengths(len(items_NM))
-    rows_BGK, scores_BGK = exact_lists(
-        users_BM, items_NM, directions_GS, segments, lengths[-1], progress
-    )
-    directions = []
-    for turn, weights_S in enumerate(directions_GS):
-        queries_BM = scale_query(users_BM, weights_S, segments)
-        depths_BK = _depths(inverted, queries_BM, rows_BGK[:, turn])
-        directions.append(Lists(queries_BM, scores_BGK[:, turn], depths_BK))
+    directions = [
+        Lists(queries_BM, truth.scores_BGK[:, turn], _depths(inverted, queries_BM, rows_BK))
+        for turn, (queries_BM, rows_BK) in enumerate(
+            zip(truth.queries_GBM, truth.rows_BGK.swapaxes(0, 1), strict=True)
+        )
+    ]
     columns = [_measure(inverted, items_NM, directions, k, target) for k in lengths]
     points = [
         EffortPoint(
@@ -108,7 +110,7 @@ def calibrate(
             recall=[each.recall for each in efforts],
             reduced=[list(recalls) for recalls in zip(*(e.reduced for e in efforts), strict=True)],
         )
-        for weights_S, *efforts in zip(directions_GS, *columns, strict=True)
+        for weights_S, *efforts in zip(truth.weights_GS, *columns, strict=True)
     ]
     effort = EffortMap(
         target_recall=target.recall,
@@ -117,8 +119,8 @@ def calibrate(
         shares=list(SHARES),
         points=points,
     )
-    _require_target(effort, target, segments)
-    return effort
+    promised = [column[0].kept for column, k in zip(columns, lengths, strict=True) if _promised(k)]
+    return Calibrated(effort, min(promised, default=1.0))
 
 
 def list_lengths(items: int) -> list[int]:
@@ -148,6 +150,7 @@ class _Effort:
     cells: int
     recall: float
     reduced: list[float]
+    kept: float  # of what is reached, whatever the direction
 
 
 def _measure(
@@ -160,20 +163,19 @@ def _measure(
     """The effort of each direction for lists of k."""
     cells = inverted.faiss_index.nlist
     cap = max(1, math.floor(cells * target.max_effort))
-    aim = target.recall + AIM * (1 - target.recall)
     reached_GC = [lists.reached(k, cells) for lists in directions]
-    first_G = [min(cap, _least(reached_C, aim)) for reached_C in reached_GC]
+    first_G = [min(cap, _least(reached_C, target.aim)) for reached_C in reached_GC]
     samples = [lists.some(turn, k) for turn, lists in enumerate(directions)]
     kept = _kept(inverted, items_NM, samples, first_G)
     efforts = []
     for reached_C in reached_GC:
-        effort = _least(reached_C, max(aim, target.recall / kept))
+        effort = _least(reached_C, max(target.aim, target.recall / kept))
         if effort > cap:
-            enough = k <= PROMISED_LENGTH or kept * reached_C[cap] >= target.recall
+            enough = _promised(k) or kept * reached_C[cap] >= target.recall
             effort = cap if enough else cells
         recall_C = kept * reached_C
         reduced = [float(recall_C[reduced_cells(effort, share)]) for share in SHARES]
-        efforts.append(_Effort(effort, float(recall_C[effort]), reduced))
+        efforts.append(_Effort(effort, float(recall_C[effort]), reduced, kept))
     return efforts
 
 
@@ -221,8 +223,14 @@ def _depths(
     return depths_BK
 
 
-def _require_target(effort: EffortMap, target: Target, segments: Segments) -> None:
-    promised = [column for column, k in enumerate(effort.k) if k <= PROMISED_LENGTH]
+def _promised(k: int) -> bool:
+    """Whether lists of this length must reach the target within the largest effort."""
+    return k <= PROMISED_LENGTH
+
+
+def require_target(effort: EffortMap, target: Target, segments: Segments) -> None:
+    """Refuse a map whose promised lengths miss the target. Raises BelowTargetError."""
+    promised = [column for column, k in enumerate(effort.k) if _promised(k)]
     recall, k, point = min(
         (
             (point.recall[column], effort.k[column], point)

@@ -9,9 +9,8 @@ Decisions
   vectors, and the reader knows nothing of D.
 - A search visits the cells whose un-normalised mean has the largest inner product with the query:
   an L2 coarse quantizer collapses once weights stretch the query.
-- Codes are fp16, of the vectors, or 8 bits a dim, of what they are beyond their cell's mean; the
-  range of these is that of all items, since what is longest is what is found. A search of such
-  codes scores what it fetched again, as a reader does; see bundle/codes.py.
+- What vectors are stored as: codes.py. A search of short codes scores what it fetched again, as a
+  reader does; see bundle/codes.py.
 - Cells that attract no item are dropped.
 - Items that share a vector (`copies`) lie in one cell, as one vector under one id; the cell's mean
   still counts each of them, so that what many items share is met early.
@@ -28,14 +27,12 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.codes import fetched, needs_rescoring, rescored
+from bundle.codes import Codes, codes_of, fetched, refinement, rescored
 from bundle.copies import Copies
+from index_builder.codes import BLOCK, Floats, add, empty, packed
 from index_builder.errors import InputError
 from index_builder.progress import Progress
-from index_builder.settings import Codes
 
-Floats = NDArray[np.float32]
-BLOCK = 65_536
 # Four times the sample and twice the iterations saved 0 to 8 % of the visits, for nearly three
 # times the seconds of k-means.
 SAMPLE_PER_CELL, ITERATIONS = 64, 10
@@ -47,7 +44,7 @@ NOT_STORED = -1
 class InvertedFile:
     """A FAISS index, and what calibration needs of it: each item's cell and each cell's mean."""
 
-    faiss_index: faiss.IndexIVFScalarQuantizer
+    faiss_index: faiss.IndexIVF
     items_NM: Floats
     cells_N: NDArray[np.int32]
     means_CM: Floats
@@ -61,24 +58,29 @@ class InvertedFile:
     @property
     def codes(self) -> Codes:
         """What vectors are stored as."""
-        return "int8" if needs_rescoring(self.faiss_index) else "fp16"
+        return codes_of(self.faiss_index)
 
     def search(self, queries_BM: Floats, k: int, cells: int) -> NDArray[np.int64]:
         """The best k rows of so many cells [B, K]; -1 where they hold fewer."""
-        most = fetched(k) if self.codes == "int8" else k
-        scores_BL, ids_BL = self.faiss_index.search(queries_BM, most, params=visiting(cells))
-        if self.codes == "int8":
-            for query_M, ids_L, scores_L in zip(queries_BM, ids_BL, scores_BL, strict=True):
-                ids_L[:], scores_L[:] = rescored(query_M, ids_L, self.items_NM, self.copies)
-        if self.copies is None:
-            return ids_BL[:, :k]
-        found = zip(ids_BL, scores_BL, strict=True)
-        return np.stack([self.copies.expanded(*each, most=k)[0][:k] for each in found])
+        times, copies = refinement(self.codes), self.copies
+        most, parameters = fetched(k, times), visiting(cells)
+        scores_BL, ids_BL = self.faiss_index.search(queries_BM, most, params=parameters)
+        found = list(zip(ids_BL, scores_BL, strict=True))
+        if times > 1:
+            asked = zip(queries_BM, ids_BL, strict=True)
+            found = [rescored(query_M, ids_L, self.items_NM, k, copies) for query_M, ids_L in asked]
+        if copies:
+            found = [copies.expanded(*each, most=k) for each in found]
+        return np.stack([ids_L[:k] for ids_L, _ in found])
 
 
-def cell_count(items: int) -> int:
-    """nlist: the power of two nearest to 4·√N, and at least 8 items per cell on average."""
-    return int(2 ** round(math.log2(max(1.0, min(4 * math.sqrt(items), items / 8)))))
+def cell_count(items: int, codes: Codes = "fp16") -> int:
+    """nlist: the power of two nearest to 4·√N, and at least 8 items per cell on average.
+
+    Half as many of 4 bits: their items are scanned in a third of the time, the cells are not.
+    """
+    cells = (2 if codes == "int4" else 4) * math.sqrt(items)
+    return int(2 ** round(math.log2(max(1.0, min(cells, items / 8)))))
 
 
 def whitening(queries_QM: Floats) -> Floats:
@@ -90,10 +92,12 @@ def whitening(queries_QM: Floats) -> Floats:
     return whitening_M.astype(np.float32)
 
 
-def train_centroids(items_NM: Floats, whitening_M: Floats, seed: int) -> Floats:
+def train_centroids(
+    items_NM: Floats, whitening_M: Floats, seed: int, codes: Codes = "fp16"
+) -> Floats:
     """Centroids [C, M] of a sample of the whitened items, by plain L2 k-means."""
     count, dim = items_NM.shape
-    cells = cell_count(count)
+    cells = cell_count(count, codes)
     rng = np.random.default_rng(seed)
     rows_B = np.sort(rng.choice(count, min(count, cells * SAMPLE_PER_CELL), replace=False))
     kmeans = faiss.Kmeans(
@@ -136,9 +140,9 @@ def fill_cells(
         ids_N[copies.rows_R] = NOT_STORED
         ids_N[firsts_G] = len(items_NM) + np.arange(len(firsts_G))
     cells_N, means_CM = _drop_empty(cells_N, means_CM)
-    index = _empty(means_CM, None if codes == "fp16" else _ranges(items_NM, cells_N, means_CM))
+    index = empty(codes, items_NM, cells_N, means_CM)
     _fill(index, items_NM, ids_N, cells_N, progress)
-    return InvertedFile(index, items_NM, cells_N, means_CM, copies)
+    return InvertedFile(packed(index), items_NM, cells_N, means_CM, copies)
 
 
 def _assign(
@@ -178,35 +182,8 @@ def _drop_empty(cells_N: NDArray[np.int32], means_CM: Floats) -> tuple[NDArray[n
     return renumbered_N.astype(np.int32), means_CM[used]
 
 
-def _ranges(items_NM: Floats, cells_N: NDArray[np.int32], means_CM: Floats) -> Floats:
-    """The least and the largest residual of each dim [2, M]."""
-    ranges_2M = np.zeros((2, means_CM.shape[1]), np.float32)
-    for start in range(0, len(items_NM), BLOCK):
-        block = slice(start, start + BLOCK)
-        residuals_BM = items_NM[block] - means_CM[cells_N[block]]
-        np.minimum(ranges_2M[0], residuals_BM.min(axis=0), out=ranges_2M[0])
-        np.maximum(ranges_2M[1], residuals_BM.max(axis=0), out=ranges_2M[1])
-    return ranges_2M
-
-
-def _empty(means_CM: Floats, ranges_2M: Floats | None) -> faiss.IndexIVFScalarQuantizer:
-    """An inverted file to be filled; of residuals in 8 bits, where their ranges are given."""
-    cells, dim = means_CM.shape
-    quantizer = faiss.IndexFlatIP(dim)
-    quantizer.add(means_CM)
-    kinds, residual = faiss.ScalarQuantizer, ranges_2M is not None
-    index = faiss.IndexIVFScalarQuantizer(
-        *(quantizer, dim, cells, kinds.QT_8bit if residual else kinds.QT_fp16),
-        *(faiss.METRIC_INNER_PRODUCT, residual),
-    )
-    if ranges_2M is not None:
-        index.sq.train(ranges_2M)  # it learns the range of what it is shown
-    index.is_trained = True  # fp16 learns nothing, and the cells are already known
-    return index
-
-
 def _fill(
-    index: faiss.IndexIVFScalarQuantizer,
+    index: faiss.IndexIVF,
     items_NM: Floats,
     ids_N: NDArray[np.int64],
     cells_N: NDArray[np.int32],
@@ -217,18 +194,7 @@ def _fill(
         ids_B = ids_N[start : start + BLOCK]
         cells_B = cells_N[start : start + BLOCK].astype(np.int64)
         if (stored_B := ids_B != NOT_STORED).all():
-            _add(index, block_BM, ids_B, cells_B)
+            add(index, block_BM, ids_B, cells_B)
         elif stored_B.any():
-            _add(index, block_BM[stored_B], ids_B[stored_B], cells_B[stored_B])
+            add(index, block_BM[stored_B], ids_B[stored_B], cells_B[stored_B])
         progress.advance(len(block_BM))
-
-
-def _add(
-    index: faiss.IndexIVFScalarQuantizer,
-    block_BM: Floats,
-    ids_B: NDArray[np.int64],
-    cells_B: NDArray[np.int64],
-) -> None:
-    index.add_core(
-        len(block_BM), faiss.swig_ptr(block_BM), faiss.swig_ptr(ids_B), faiss.swig_ptr(cells_B)
-    )

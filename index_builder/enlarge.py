@@ -30,7 +30,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.cells import BLOCK, Floats, train_centroids
+from index_builder.cells import train_centroids
+from index_builder.codes import BLOCK, Floats
 from index_builder.errors import InputError
 
 NEIGHBOURS, STEP = 16, np.float32(0.5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Codes = Literal["fp16", "int8"]
+Wanted = Literal["auto", "int4", "fp16", "int8"]  # codes of an inverted file
 
 
 @dataclass(frozen=True)
@@ -19,4 +19,4 @@ class BuildSettings:
     seed: int = 0
     changes_after: int = 0
     attributes: tuple[str, ...] = ()
-    codes: Codes = "fp16"
+    codes: Wanted = "auto"

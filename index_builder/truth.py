@@ -10,15 +10,18 @@ Decisions
   of them reaches what that weighting asks for. Floors are the k-th best scores of the stages alone,
   lowered together until that is so.
 - Memory holds a block of scores, the candidates and the lists, whatever the number of items.
+- They are found once, whichever codes and cells are tried on them.
 - Which of several items with the k-th best score is in a list is left open: judge lists by score.
 
-    rows_BGK, scores_BGK = exact_lists(users_BM, items_NM, weights_GS, segments, 1000, progress)
+    truth = find_truth(users_BM, items_NM, weights_GS, segments, 1000, progress)
 
 Dimension letters: B users, G weightings, S stages, K list, M vector dims, N items, n items of a
 block, U candidates of a user.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +34,30 @@ Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 BLOCK = 4096  # items: a user's scores stay in the processor's cache
 ROUNDING = np.float32(1e-5)  # of a score: float32 sums in another order
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The exact best items of users under each weighting, best first."""
+
+    weights_GS: NDArray[np.float64]
+    queries_GBM: Floats
+    rows_BGK: Rows
+    scores_BGK: Floats
+
+
+def find_truth(
+    users_BM: Floats,
+    items_NM: Floats,
+    weights_GS: NDArray[np.float64],
+    segments: Segments,
+    k: int,
+    progress: Progress,
+) -> Truth:
+    """Queries and their best min(k, N) items; `progress` counts items."""
+    queries_GBM = np.stack([scale_query(users_BM, each_S, segments) for each_S in weights_GS])
+    found = exact_lists(users_BM, items_NM, weights_GS, segments, k, progress)
+    return Truth(weights_GS, queries_GBM, *found)
 
 
 def exact_lists(

@@ -39,24 +39,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bundle.codes import Codes
+from bundle.faiss_file import faiss_files, write_faiss
 from bundle.files import sha256
 from bundle.scoring import scale_query
 from bundle.store import Bundle, Index, read_current, read_pair
 from bundle.towers import open_item_tower
 from index_builder.bench.building_page import GOALS, NAME, met, page, ratios, write_page
 from index_builder.build import vector_facts
-from index_builder.calibrate import Target, calibrate
+from index_builder.calibrate import Target, calibrate, list_lengths
 from index_builder.cells import (
-    BLOCK,
     ITERATIONS,
     SAMPLE_PER_CELL,
-    Floats,
     InvertedFile,
     cell_count,
     fill_cells,
     train_centroids,
     whitening,
 )
+from index_builder.codes import BLOCK, Floats
 from index_builder.columns import feature_columns
 from index_builder.encode import AT_ONCE, encode_unfinished
 from index_builder.enlarge import enlarge
@@ -65,9 +66,11 @@ from index_builder.progress import Progress
 from index_builder.provenance import commit, machine
 from index_builder.settings import BuildSettings
 from index_builder.tables import ITEMS, Catalogue, open_items
+from index_builder.truth import find_truth
 from index_builder.unfinished import unfinished
 
 ENCODED = 1_048_576  # items of the table that is encoded
+CODES: Codes = "int4"  # what a build of trained vectors takes
 ROUNDS = 3
 
 
@@ -179,19 +182,24 @@ def measure_index(bundle: Bundle, index: Index, items: int, scratch: Path) -> Ro
 
     def seal(inverted: InvertedFile) -> None:
         vector_facts(items_NM, segments, inverted)
-        faiss.write_index(inverted.faiss_index, str(scratch / "items.faiss"))
-        for name in ("items.faiss", "vectors.npy"):
+        write_faiss(inverted.faiss_index, scratch)
+        for name in ("items.faiss", *faiss_files(scratch), "vectors.npy"):
             sha256(scratch / name)
             sha256(scratch / name)  # once for the manifest, once to verify
+
+    def effort_map(inverted: InvertedFile, progress: Progress) -> None:
+        asked, longest = (directions_GS, segments), list_lengths(items)[-1]
+        truth = find_truth(measuring_BM, items_NM, *asked, longest, progress)
+        calibrate(inverted, items_NM, truth, target)
 
     def measured() -> dict[str, Cost]:
         steps, count = dict[str, Cost](), Progress("fill", "items", 2 * items)
         bare_CM, steps["faiss_kmeans"] = timed(faiss_kmeans, items_NM)
-        centroids_CM, steps["kmeans"] = timed(train_centroids, items_NM, whitening_M, 0)
+        centroids_CM, steps["kmeans"] = timed(train_centroids, items_NM, whitening_M, 0, CODES)
         _, steps["faiss_add"] = timed(faiss_add, items_NM, bare_CM)
-        inverted, steps["fill"] = timed(fill_cells, items_NM, whitening_M, centroids_CM, count)
-        asked = measuring_BM, directions_GS, segments, target, count
-        _, steps["effort_map"] = timed(calibrate, inverted, items_NM, *asked)
+        cells = items_NM, whitening_M, centroids_CM
+        inverted, steps["fill"] = timed(fill_cells, *cells, count, None, CODES)
+        _, steps["effort_map"] = timed(effort_map, inverted, count)
         _, steps["seal"] = timed(seal, inverted)
         return steps
 
@@ -201,7 +209,7 @@ def measure_index(bundle: Bundle, index: Index, items: int, scratch: Path) -> Ro
 def faiss_kmeans(items_NM: Floats) -> Floats:
     """Centroids by FAISS alone."""
     count, dim = items_NM.shape
-    cells = cell_count(count)
+    cells = cell_count(count, CODES)
     sample = np.random.default_rng(0).choice(count, min(count, cells * SAMPLE_PER_CELL), False)
     kmeans = faiss.Kmeans(
         dim, cells, niter=ITERATIONS, max_points_per_centroid=SAMPLE_PER_CELL, seed=0
@@ -215,9 +223,9 @@ def faiss_add(items_NM: Floats, centroids_CM: Floats) -> None:
     cells, dim = centroids_CM.shape
     quantizer = faiss.IndexFlatL2(dim)
     quantizer.add(centroids_CM)
-    fp16, product = faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-    index = faiss.IndexIVFScalarQuantizer(quantizer, dim, cells, fp16, product, False)
-    index.is_trained = True
+    index = faiss.IndexIVFPQFastScan(quantizer, dim, cells, dim, 4, faiss.METRIC_INNER_PRODUCT)
+    index.by_residual = True
+    index.train(np.ascontiguousarray(items_NM[: cells * SAMPLE_PER_CELL]))
     for start in range(0, len(items_NM), BLOCK):
         index.add(np.ascontiguousarray(items_NM[start : start + BLOCK]))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from index_builder.bench.goals import LENGTHS, TARGETS, Goal, best, goals, goals_of_layouts
+from index_builder.bench.goals import LENGTHS, OURS, TARGETS, Goal, best, goals, goals_of_layouts
 
 Document = Mapping[str, Any]
 INTRO = """# The search beside its rivals
@@ -91,14 +91,21 @@ def _table(vectors: Document, k: int) -> Iterator[str]:
     heads = [f"| recall ≥ {target} | effort | ms | over ours" for target in TARGETS]
     yield f"k = {k}\n\n| contender {' '.join(heads)} |"
     yield "|---" + "|---|---:|---:|---:" * len(TARGETS) + "|"
-    for name in dict.fromkeys(row["contender"] for row in vectors["contenders"]):
-        yield f"| {name} {' '.join(_cells(vectors, name, k, target) for target in TARGETS)} |"
+    searched = [row for row in vectors["contenders"] if row["variant"] != "effort map"]
+    for name, variant in dict.fromkeys(map(_line, searched)):
+        cells = (_cells(vectors, name, k, target, variant) for target in TARGETS)
+        yield f"| {name} {' '.join(cells)} |"
     yield from _by_map(vectors, k)
     yield ""
 
 
-def _cells(vectors: Document, name: str, k: int, target: float) -> str:
-    point, ours = best(vectors, name, k, target), best(vectors, "ours", k, target)
+def _line(row: Document) -> tuple[str, str]:
+    """Contender and variant: each of ours has a line of its own, those of another share one."""
+    return row["contender"], row["variant"] if row["contender"] == OURS else ""
+
+
+def _cells(vectors: Document, name: str, k: int, target: float, variant: str = "") -> str:
+    point, ours = best(vectors, name, k, target, variant), best(vectors, OURS, k, target)
     if point is None or ours is None:
         return "| | | |"
     if not point["reached"]:

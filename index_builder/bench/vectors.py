@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from bundle.segments import Segments
 from bundle.store import Bundle, Index
 from index_builder.bench.contenders.contender import Floats, Given
-from index_builder.cells import BLOCK
+from index_builder.codes import BLOCK
 from index_builder.enlarge import enlarge
 from index_builder.errors import InputError
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from bundle.scoring import scale_query
 from bundle.store import Bundle, Index, read_bundle, read_index
-from index_builder.cells import BLOCK
+from index_builder.codes import BLOCK
 from index_builder.enlarge import enlarge
 from index_builder.errors import InputError
 from index_builder.layouts.vectors import KERNELS, Drawn, Floats, draw_gates, gated, mapped

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.segments import Segments
-from index_builder.cells import BLOCK
+from index_builder.codes import BLOCK
 from index_builder.layouts.vectors import KERNELS, Drawn, Floats, draw_gates, gated, mapped
 
 NOISE = 0.7  # length of an item's own part; its topic's is 1

@@ -9,7 +9,7 @@ Decisions
   exist (small cells) is searched again with doubled effort, at last over all cells.
 - Under pressure a search visits a share of these cells, as far as the operator's floor of recall
   allows; exact scans, of all rows or of those that pass a filter, are never cut short.
-- An inverted file with codes of 8 bits is searched for more, scored again; see bundle/codes.py.
+- An inverted file of short codes is searched for more, scored again; see bundle/codes.py.
 - Lists longer than the builder measured visit every cell; exclusions alone never cause that.
 - Filters: see effort.py for how many cells hold the recall. Where those hold more rows than pass
   (times what a row costs in a scan), the rows that pass are scanned instead, exactly.
@@ -27,10 +27,11 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.codes import fetched, needs_rescoring, rescored
+from bundle.codes import codes_of, fetched, refinement, rescored
 from bundle.copies import Copies
 from bundle.effort import EffortMap, reduced_cells
 from bundle.errors import DimensionMismatchError
+from bundle.faiss_file import open_faiss
 from bundle.store import Index
 from service.retrieval.effort import FULL, Effort, filtered_cells, share_of_cells
 from service.retrieval.filters import Columns, Condition, compile_filter, evaluate
@@ -72,7 +73,7 @@ class ItemIndex:
     filters: PassingCache = field(default_factory=PassingCache)
     beside: int = 0  # items outside of the index; see fresh.py
     copies: Copies | None = None  # rows that an inverted file holds as one
-    again: bool = False  # what its codes found is scored again
+    refinement: float = 1.0  # times as many to fetch by its codes, and score again
 
     def search(
         self,
@@ -174,11 +175,11 @@ class ItemIndex:
         parameters: faiss.SearchParameters | None,
         copies: Copies | None,
     ) -> Found:
-        most = fetched(fetch) if self.again else fetch
-        scores_1K, ids_1K = self.faiss_index.search(query_M[None], most, params=parameters)
-        rows_K, scores_K = ids_1K[0], scores_1K[0]
-        if self.again:
-            rows_K, scores_K = rescored(query_M, rows_K, self.vectors_NM, copies)
+        most = fetched(fetch, self.refinement)
+        scores_1L, ids_1L = self.faiss_index.search(query_M[None], most, params=parameters)
+        rows_K, scores_K = ids_1L[0], scores_1L[0]
+        if self.refinement > 1:
+            rows_K, scores_K = rescored(query_M, rows_K, self.vectors_NM, fetch, copies)
         if copies:
             rows_K, scores_K = copies.expanded(rows_K, scores_K, fetch)
         return Found(rows_K[:fetch], scores_K[:fetch], "cells" if cells else "all", cells)
@@ -258,7 +259,7 @@ def open_index(files: Index) -> ItemIndex:
     Raises DimensionMismatchError for an index of another shape or metric than the arrays beside
     it, RuntimeError if FAISS cannot read its file.
     """
-    mapped = faiss.read_index(str(files.faiss_file), faiss.IO_FLAG_MMAP_IFC)
+    mapped = open_faiss(files.directory)
     copies, (rows, dims) = files.copies, files.item_vectors_NM.shape
     expected = (rows - (copies.spared if copies else 0), dims)
     shape = (mapped.ntotal, mapped.d)
@@ -280,5 +281,5 @@ def open_index(files: Index) -> ItemIndex:
         Cells.of(faiss.extract_index_ivf(mapped), copies) if effort and columns else None,
         files.manifest.journal_position,
         copies=copies,
-        again=needs_rescoring(mapped),
+        refinement=refinement(codes_of(mapped)),
     )

@@ -1,18 +1,23 @@
-"""An inverted file of eight bits a dim: half the bytes, and no vector clipped."""
+"""Inverted files of eight and of four bits a dim, and who gets which."""
 
 import json
+from dataclasses import replace
 
 import faiss
 import numpy as np
 import pytest
 
+from bundle.faiss_file import faiss_files, write_faiss
 from bundle.scoring import exact_top_k
+from bundle.segments import Segments
 from index_builder.build import build_index
-from index_builder.calibrate import recall_by_score
-from index_builder.cells import fill_cells
+from index_builder.calibrate import Target, calibrate, recall_by_score
+from index_builder.cells import cell_count, fill_cells
 from index_builder.cli import summary
-from index_builder.progress import Progress
+from index_builder.invert import Asking, build_inverted
+from index_builder.progress import Phases, Progress
 from index_builder.settings import BuildSettings
+from index_builder.truth import find_truth
 
 COUNT, DIM = 50_000, 64
 COMPACT = BuildSettings(exact_below=0, max_effort=0.9, users=300, codes="int8")
@@ -62,9 +67,91 @@ def test_a_list_longer_than_its_cells_ends_with_nothing(items_NM, compact):
     assert (found_BK[:, -1] == -1).all()
 
 
-def test_a_build_reaches_its_target_with_them_and_says_so(catalogue_release):
-    report = build_index(catalogue_release.directory, catalogue_release.log, COMPACT)
-    assert "kind     ivf, int8 codes" in summary(report)
-    assert json.loads((report.directory / "index.json").read_text())["facts"]["codes"] == "int8"
+@pytest.mark.parametrize("codes", ["int8", "int4"])
+def test_a_build_reaches_its_target_with_them_and_says_so(catalogue_release, codes):
+    settings = replace(COMPACT, codes=codes)
+    report = build_index(catalogue_release.directory, catalogue_release.log, settings)
+    assert f"kind     ivf, {codes} codes" in summary(report)
+    assert json.loads((report.directory / "index.json").read_text())["facts"]["codes"] == codes
     points = report.manifest.effort.points
     assert min(min(point.recall) for point in points) >= COMPACT.target_recall
+
+
+@pytest.fixture(scope="module")
+def short(items_NM):
+    progress = Progress("fill", "items", 2 * COUNT)
+    return fill_cells(items_NM, np.ones(DIM), items_NM[:256], progress, codes="int4")
+
+
+def test_of_four_bits_a_vector_of_64_dims_takes_43_bytes(short, tmp_path):
+    write_faiss(short.faiss_index, tmp_path)
+    names = ["items.faiss", *faiss_files(tmp_path)]
+    assert len(names) == 2
+    assert sum((tmp_path / name).stat().st_size for name in names) <= 46 * COUNT
+
+
+def test_of_four_bits_each_vector_keeps_its_id_and_its_cell(items_NM, short):
+    lists = faiss.downcast_InvertedLists(short.faiss_index.invlists)
+    for cell in range(0, 256, 51):
+        count = lists.list_size(cell)
+        ids = faiss.rev_swig_ptr(lists.get_ids(cell), count)
+        assert sorted(ids) == np.flatnonzero(short.cells_N == cell).tolist()
+
+
+def test_of_four_bits_most_of_the_best_are_fetched(items_NM, short):
+    queries_BM = np.random.default_rng(1).normal(size=(20, DIM)).astype(np.float32)
+    _, exact_BK = exact_top_k(queries_BM, items_NM, 100)
+    found_BK = short.search(queries_BM, 100, 256)
+    assert recall_by_score(found_BK, exact_BK, queries_BM, items_NM) > 0.93
+
+
+def clustered(rng, spread: float):
+    """Vectors of 1,024 clusters, as wide as told, which most items of a cluster lie near."""
+    centres = rng.normal(size=(1024, DIM))
+    own = rng.normal(size=(COUNT, DIM))
+    return (centres[rng.integers(1024, size=COUNT)] + spread * own).astype(np.float32)
+
+
+def asking(rng, items_NM):
+    users_UM = items_NM[rng.integers(COUNT, size=128)] + rng.normal(size=(128, DIM)) / 4
+    users_UM = users_UM.astype(np.float32)
+    segments = Segments(("exposure", "click", "conversion"), (24, 20, 20))
+    directions_GS = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 1.0]])
+    return Asking(users_UM[::2], users_UM[1::2], directions_GS, directions_GS, segments)
+
+
+def built(items_NM, rng, wanted="auto"):
+    target, phases = Target(0.95, 1.0), Phases()
+    return build_inverted(items_NM, asking(rng, items_NM), target, wanted, 0, phases)
+
+
+def test_who_is_told_nothing_gets_four_bits_where_these_cost_no_visits():
+    rng = np.random.default_rng(3)
+    items_NM = clustered(rng, 0.3)
+    inverted, effort = built(items_NM, rng)
+    assert inverted.codes == "int4"
+    assert effort.cells == cell_count(COUNT, "int4") == 512
+    assert min(min(point.recall) for point in effort.points) >= 0.95
+
+
+def test_and_fp16_in_more_cells_where_four_bits_lose_what_is_best():
+    """A dim that few items use, far: their levels are theirs, and all others look alike."""
+    rng = np.random.default_rng(3)
+    items_NM = clustered(rng, 0.3) * (1 + rng.pareto(1.5, (COUNT, 1))).astype(np.float32)
+    inverted, effort = built(items_NM, rng)
+    assert inverted.codes == "fp16"
+    assert effort.cells == cell_count(COUNT) == 1024
+    assert min(min(point.recall) for point in effort.points) >= 0.95
+    assert calibrated_kept(items_NM, rng) < 0.99
+
+
+def calibrated_kept(items_NM, rng) -> float:
+    """What codes of four bits keep of the best of these items."""
+    inverted, _ = built(items_NM, rng, "fp16")
+    progress = Progress("fill", "items", 2 * COUNT)
+    short = fill_cells(items_NM, np.ones(DIM), inverted.means_CM, progress, codes="int4")
+    asked = asking(rng, items_NM)
+    truth = find_truth(
+        asked.measuring_BM, items_NM, asked.measured_GS, asked.segments, 1000, progress
+    )
+    return calibrate(short, items_NM, truth, Target(0.95, 1.0)).kept

@@ -10,6 +10,7 @@ from index_builder.calibrate import Target, calibrate
 from index_builder.cells import fill_cells, train_centroids
 from index_builder.copies import FEWEST, find_copies
 from index_builder.progress import Progress
+from index_builder.truth import find_truth
 
 SHARED = (400, FEWEST, FEWEST - 1, 2)  # items per vector
 
@@ -83,10 +84,8 @@ def test_the_effort_map_is_that_of_an_index_that_stores_every_copy(items_NM):
         fill_cells(items_NM, even_M, centroids_CM, progress, copies)
         for copies in (None, find_copies(items_NM))
     ]
-    every, once = (
-        calibrate(each, items_NM, users_BM, directions_GS, SEGMENTS, Target(0.9, 1.0), progress)
-        for each in indexes
-    )
+    truth = find_truth(users_BM, items_NM, directions_GS, SEGMENTS, 1000, progress)
+    every, once = (calibrate(each, items_NM, truth, Target(0.9, 1.0)).effort for each in indexes)
     assert indexes[0].faiss_index.ntotal - indexes[1].faiss_index.ntotal == 400 + FEWEST - 2
     for point, expected in zip(once.points, every.points, strict=True):
         assert point.nprobe == expected.nprobe

@@ -56,7 +56,7 @@ def test_a_build_killed_after_k_means_goes_on_behind_it(tmp_path, monkeypatch):
             assert process.poll() is None
             time.sleep(0.005)
         process.kill()
-    monkeypatch.setattr("index_builder.build.train_centroids", None)
+    monkeypatch.setattr("index_builder.invert.train_centroids", None)
     assert main(arguments) == 0
     assert len(builds(release)) == 1
     assert recorded(release) == ""

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from support.release import Release, make_release, user_records
 
+from bundle.codes import codes_of, fetched, refinement, rescored
+from bundle.faiss_file import open_faiss
 from bundle.scoring import exact_top_k, scale_query
 from bundle.segments import Segments
 from bundle.store import Index, read_index
@@ -15,15 +17,23 @@ from index_builder.encode import encode_users
 from index_builder.errors import InputError
 from index_builder.progress import Progress
 from index_builder.settings import BuildSettings
+from index_builder.truth import find_truth
 
 
 def open_as_a_server(index: Index) -> faiss.Index:
-    return faiss.read_index(str(index.faiss_file), faiss.IO_FLAG_MMAP_IFC)
+    return open_faiss(index.directory)
 
 
 def search(index: Index, queries_BM, k: int, nprobe: int):
-    parameters = faiss.SearchParametersIVF(nprobe=nprobe)
-    return open_as_a_server(index).search(queries_BM, k, params=parameters)[1]
+    """As a server does: more by short codes, scored again."""
+    opened, parameters = open_as_a_server(index), faiss.SearchParametersIVF(nprobe=nprobe)
+    times = refinement(codes_of(opened))
+    found_BL = opened.search(queries_BM, fetched(k, times), params=parameters)[1]
+    if times == 1:
+        return found_BL
+    asked = zip(queries_BM, found_BL, strict=True)
+    vectors_NM = np.asarray(index.item_vectors_NM)
+    return np.stack([rescored(query_M, ids_L, vectors_NM, k)[0] for query_M, ids_L in asked])
 
 
 def recall(index: Index, queries_BM, k: int, nprobe: int) -> float:
@@ -157,9 +167,10 @@ def test_users_whose_vector_is_zero_do_not_make_the_search_dearer(catalogue_rele
     centroids_CM = train_centroids(items_NM, np.ones(segments.dim, np.float32), seed=0)
     progress = Progress("fill", "items", 2 * len(items_NM))
     inverted = fill_cells(items_NM, np.ones(segments.dim, np.float32), centroids_CM, progress)
-    efforts = [
-        calibrate(inverted, items_NM, users, np.ones((1, 3)), segments, Target(0.95, 1.0), progress)
+    truths = [
+        find_truth(users, items_NM, np.ones((1, 3)), segments, 1000, progress)
         for users in (users_BM, np.concatenate([users_BM, np.zeros_like(users_BM)]))
     ]
-    without, among = (effort.points[0].nprobe for effort in efforts)
+    found = [calibrate(inverted, items_NM, truth, Target(0.95, 1.0)) for truth in truths]
+    without, among = (each.effort.points[0].nprobe for each in found)
     assert all(few <= many for few, many in zip(among, without, strict=True))

@@ -78,10 +78,10 @@ def test_counts_of_unknown_values_are_those_of_all_batches(release):
 def test_cells_that_were_trained_are_not_trained_again(release, monkeypatch):
     whole, _ = build(release)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("index_builder.build.fill_cells", _stop)
+        patch.setattr("index_builder.invert.fill_cells", _stop)
         with pytest.raises(KeyboardInterrupt):
             build_index(release.directory, release.log, SETTINGS)
-    monkeypatch.setattr("index_builder.build.train_centroids", _stop)
+    monkeypatch.setattr("index_builder.invert.train_centroids", _stop)
     assert build(release) == (whole, 0)
 
 
@@ -125,7 +125,7 @@ def test_the_index_of_a_build_killed_before_it_swept_up_is_not_written_to(releas
 
 
 def test_a_build_that_fails_leaves_nothing(release, monkeypatch):
-    monkeypatch.setattr("index_builder.build.fill_cells", _fail)
+    monkeypatch.setattr("index_builder.invert.fill_cells", _fail)
     with pytest.raises(OSError, match="full"):
         build_index(release.directory, release.log, SETTINGS)
     assert left(release) == []

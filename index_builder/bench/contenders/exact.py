@@ -7,7 +7,7 @@ from pathlib import Path
 import faiss
 
 from index_builder.bench.contenders.contender import Floats, Given, Rows, Variant
-from index_builder.cells import BLOCK
+from index_builder.codes import BLOCK
 
 LIBRARY = "faiss-cpu"
 EFFORT = "none: all items"

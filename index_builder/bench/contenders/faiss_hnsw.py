@@ -12,7 +12,7 @@ import faiss
 
 from index_builder.bench.contenders.contender import Floats, Given, Rows, Variant
 from index_builder.bench.contenders.extended import extended, extending
-from index_builder.cells import BLOCK
+from index_builder.codes import BLOCK
 
 LIBRARY = "faiss-cpu"
 EFFORT = "candidates kept (efSearch)"

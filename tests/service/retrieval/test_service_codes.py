@@ -1,4 +1,4 @@
-"""Codes of eight bits cost a list neither its recall nor a digit of its scores."""
+"""Short codes cost a list neither its recall nor a digit of its scores."""
 
 import numpy as np
 import pytest
@@ -15,13 +15,13 @@ NOTHING = np.empty(0, np.int64)
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    return make_release(tmp_path_factory.mktemp("int8"), items=4000, users=200, requests=300)
+    return make_release(tmp_path_factory.mktemp("codes"), items=4000, users=200, requests=300)
 
 
-@pytest.fixture(scope="module")
-def served(made):
-    """A snapshot over 8-bit codes, which passed its golden queries, and users' queries."""
-    settings = BuildSettings(exact_below=0, users=64, max_effort=1.0, codes="int8")
+@pytest.fixture(scope="module", params=["int8", "int4"])
+def served(made, request):
+    """A snapshot over short codes, which passed its golden queries, and users' queries."""
+    settings = BuildSettings(exact_below=0, users=64, max_effort=1.0, codes=request.param)
     report = build_index(made.directory, made.log, settings)
     publish(made.releases, made.run_id, report.manifest.build_id)
     snapshot = load_snapshot(made.releases)

@@ -25,7 +25,7 @@ NOTHING = np.empty(0, np.int64)
 ITEMS, FIRST, SECOND = 3000, slice(2900, 3000), slice(2850, 2900)  # nobody knows these
 
 
-@pytest.fixture(scope="module", params=["fp16", "int8"])
+@pytest.fixture(scope="module", params=["fp16", "int8", "int4"])
 def made(tmp_path_factory, request):
     """A published index of which two groups of items share a vector, sold by different sellers."""
     made = make_release(tmp_path_factory.mktemp("copies"), items=ITEMS, users=60, requests=90)

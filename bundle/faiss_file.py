@@ -1,0 +1,97 @@
+"""`items.faiss` on disk, and how every reader opens it: mapped, so that processes share one copy.
+
+Decisions
+- FAISS scans codes of 4 bits in blocks of 32 items, and reads such lists into each process's own
+  memory. So they have a file of their own, `items.lists`, laid out as its inverted lists on disk
+  are: per cell the blocks, the last one filled up with zeros, then as many ids. `items.faiss` says
+  where each cell begins.
+- The file is found beside `items.faiss`, whatever path that names, and is never written to.
+- Lists are not read ahead: FAISS would start threads for it in every search, and what is searched
+  is in memory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from bundle.errors import DimensionMismatchError
+
+ITEMS, LISTS = "items.faiss", "items.lists"
+BLOCK = 32  # items
+NOWHERE = 2**64 - 1  # where FAISS says that an empty list begins
+ID_BYTES = 8
+
+
+def write_faiss(index: faiss.Index, directory: Path) -> None:
+    """Write an index that was built in memory."""
+    if not isinstance(index, faiss.IndexIVFPQFastScan):
+        faiss.write_index(index, str(directory / ITEMS))
+        return
+    lists, owned = index.invlists, index.own_invlists
+    index.own_invlists = False
+    index.invlists = _write_lists(index, directory / LISTS)
+    try:
+        faiss.write_index(index, str(directory / ITEMS))
+    finally:
+        index.invlists, index.own_invlists = lists, owned
+
+
+def open_faiss(directory: Path) -> faiss.Index:
+    """Map the files that `write_faiss` left.
+
+    Raises DimensionMismatchError where the two do not belong together, RuntimeError if FAISS cannot
+    read them.
+    """
+    path, lists = str(directory / ITEMS), directory / LISTS
+    if not lists.exists():
+        return faiss.read_index(path, faiss.IO_FLAG_MMAP_IFC)
+    unmapped = faiss.IO_FLAG_SKIP_IVF_DATA | faiss.IO_FLAG_READ_ONLY
+    index = faiss.read_index(path, faiss.IO_FLAG_MMAP_IFC | unmapped)
+    mapped = _lists(faiss.extract_index_ivf(index))
+    length = mapped.totsize if isinstance(mapped, faiss.OnDiskInvertedLists) else 0
+    if length != lists.stat().st_size:
+        raise DimensionMismatchError(
+            LISTS, "", expected=f"{length} bytes", found=str(lists.stat().st_size)
+        )
+    mapped.filename, mapped.prefetch_nthread = str(lists), 0
+    mapped.do_mmap()
+    return index
+
+
+def faiss_files(directory: Path) -> list[str]:
+    """Names of the files beside `items.faiss` that `write_faiss` left, for their manifest."""
+    return [LISTS] if (directory / LISTS).exists() else []
+
+
+def _write_lists(index: faiss.IndexIVFPQFastScan, path: Path) -> faiss.OnDiskInvertedLists:
+    """Write the codes and ids of each cell; what says where they are."""
+    packed = _lists(index)
+    places, end = faiss.OnDiskOneListVector(), 0  # type: ignore[attr-defined]  # not in its stubs
+    with path.open("wb") as file:
+        for cell in range(index.nlist):
+            place = faiss.OnDiskOneList()
+            place.size = packed.list_size(cell)
+            place.capacity = -(-place.size // BLOCK) * BLOCK
+            place.offset = end if place.size else NOWHERE
+            places.push_back(place)
+            if place.size:
+                ids = np.zeros(place.capacity, np.int64)
+                ids[: place.size] = faiss.rev_swig_ptr(packed.get_ids(cell), place.size)
+                length = place.capacity * index.code_size
+                file.write(faiss.rev_swig_ptr(packed.get_codes(cell), length).data)
+                file.write(ids.data)
+            end += place.capacity * (index.code_size + ID_BYTES)
+    lists = faiss.OnDiskInvertedLists()
+    lists.nlist, lists.code_size, lists.lists = index.nlist, index.code_size, places
+    lists.filename, lists.totsize, lists.read_only = path.name, end, True
+    return lists
+
+
+def _lists(index: faiss.IndexIVF) -> Any:  # noqa: ANN401  # of several types, all unchecked
+    """As what they are."""
+    assert index.invlists is not None  # noqa: S101  # for mypy: it has them
+    return faiss.downcast_InvertedLists(index.invlists)

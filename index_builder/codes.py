@@ -1,0 +1,85 @@
+"""Vectors to codes: an empty inverted file for each kind, filled cell by cell.
+
+Decisions
+- fp16 codes are of the vectors; those of 8 and 4 bits are of what a vector is beyond its cell's
+  mean.
+- Of 8 bits the steps of a dim are even, and their range is that of all items, since what is longest
+  is what is found.
+- Of 4 bits a dim has 16 levels, by k-means on a sample (FAISS's product quantizer, with a part for
+  each dim), which are scanned in registers (its fast scan). They are added unpacked, as FAISS packs
+  only what it assigns to cells itself, and packed once all are there.
+
+Dimension letters: N items, M vector dims, C cells, B block.
+"""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.codes import Codes
+
+Floats = NDArray[np.float32]
+Rows = NDArray[np.int64]
+BLOCK = 65_536
+LEVELS_SAMPLE = 16_384  # items that choose the levels of 4 bits
+
+
+def empty(
+    codes: Codes, items_NM: Floats, cells_N: NDArray[np.int32], means_CM: Floats
+) -> faiss.IndexIVF:
+    """An inverted file with these cells, to be filled; short codes learn from the items."""
+    cells, dim = means_CM.shape
+    quantizer = faiss.IndexFlatIP(dim)
+    quantizer.add(means_CM)
+    product, kinds = faiss.METRIC_INNER_PRODUCT, faiss.ScalarQuantizer
+    residual = codes == "int8"
+    index: faiss.IndexIVF
+    if codes == "int4":
+        index = parts = faiss.IndexIVFPQ(quantizer, dim, cells, dim, 4, product)
+        parts.by_residual = True
+        parts.pq.train(_sample(items_NM, cells_N, means_CM))
+    else:
+        kind = kinds.QT_8bit if residual else kinds.QT_fp16
+        index = steps = faiss.IndexIVFScalarQuantizer(
+            quantizer, dim, cells, kind, product, residual
+        )
+        if residual:
+            steps.sq.train(_ranges(items_NM, cells_N, means_CM))  # it learns the range it is shown
+    index.is_trained = True  # fp16 learns nothing, and the cells are already known
+    return index
+
+
+def add(index: faiss.IndexIVF, block_BM: Floats, ids_B: Rows, cells_B: Rows) -> None:
+    """Add vectors under these ids to these cells."""
+    index.add_core(
+        len(block_BM), faiss.swig_ptr(block_BM), faiss.swig_ptr(ids_B), faiss.swig_ptr(cells_B)
+    )
+
+
+def packed(index: faiss.IndexIVF) -> faiss.IndexIVF:
+    """The filled index as it is searched; what it was filled through is empty then."""
+    if not isinstance(index, faiss.IndexIVFPQ):
+        return index
+    fast = faiss.IndexIVFPQFastScan(index)  # which keeps the other one, whose cells it shares
+    index.reset()
+    return fast
+
+
+def _sample(items_NM: Floats, cells_N: NDArray[np.int32], means_CM: Floats) -> Floats:
+    """Residuals of some items, at equal distances."""
+    rows_B = np.arange(0, len(items_NM), max(1, len(items_NM) // LEVELS_SAMPLE))
+    residuals_BM: Floats = items_NM[rows_B] - means_CM[cells_N[rows_B]]
+    return residuals_BM
+
+
+def _ranges(items_NM: Floats, cells_N: NDArray[np.int32], means_CM: Floats) -> Floats:
+    """The least and the largest residual of each dim [2, M]."""
+    ranges_2M = np.zeros((2, means_CM.shape[1]), np.float32)
+    for start in range(0, len(items_NM), BLOCK):
+        block = slice(start, start + BLOCK)
+        residuals_BM = items_NM[block] - means_CM[cells_N[block]]
+        np.minimum(ranges_2M[0], residuals_BM.min(axis=0), out=ranges_2M[0])
+        np.maximum(ranges_2M[1], residuals_BM.max(axis=0), out=ranges_2M[1])
+    return ranges_2M
