@@ -27,7 +27,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.codes import Codes, codes_of, fetched, refinement, rescored
+from bundle.codes import Codes, codes_of, fetched, is_short, rescored
 from bundle.copies import Copies
 from index_builder.codes import BLOCK, Floats, add, empty, packed
 from index_builder.errors import InputError
@@ -62,11 +62,11 @@ class InvertedFile:
 
     def search(self, queries_BM: Floats, k: int, cells: int) -> NDArray[np.int64]:
         """The best k rows of so many cells [B, K]; -1 where they hold fewer."""
-        times, copies = refinement(self.codes), self.copies
-        most, parameters = fetched(k, times), visiting(cells)
+        codes, copies = self.codes, self.copies
+        most, parameters = fetched(k, codes), visiting(cells)
         scores_BL, ids_BL = self.faiss_index.search(queries_BM, most, params=parameters)
         found = list(zip(ids_BL, scores_BL, strict=True))
-        if times > 1:
+        if is_short(codes):
             asked = zip(queries_BM, ids_BL, strict=True)
             found = [rescored(query_M, ids_L, self.items_NM, k, copies) for query_M, ids_L in asked]
         if copies:

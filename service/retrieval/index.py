@@ -27,7 +27,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.codes import codes_of, fetched, refinement, rescored
+from bundle.codes import Codes, codes_of, fetched, is_short, rescored
 from bundle.copies import Copies
 from bundle.effort import EffortMap, reduced_cells
 from bundle.errors import DimensionMismatchError
@@ -73,7 +73,7 @@ class ItemIndex:
     filters: PassingCache = field(default_factory=PassingCache)
     beside: int = 0  # items outside of the index; see fresh.py
     copies: Copies | None = None  # rows that an inverted file holds as one
-    refinement: float = 1.0  # times as many to fetch by its codes, and score again
+    codes: Codes = "float32"  # of which short ones are fetched in plenty, and scored again
 
     def search(
         self,
@@ -175,10 +175,10 @@ class ItemIndex:
         parameters: faiss.SearchParameters | None,
         copies: Copies | None,
     ) -> Found:
-        most = fetched(fetch, self.refinement)
+        most = fetched(fetch, self.codes)
         scores_1L, ids_1L = self.faiss_index.search(query_M[None], most, params=parameters)
         rows_K, scores_K = ids_1L[0], scores_1L[0]
-        if self.refinement > 1:
+        if is_short(self.codes):
             rows_K, scores_K = rescored(query_M, rows_K, self.vectors_NM, fetch, copies)
         if copies:
             rows_K, scores_K = copies.expanded(rows_K, scores_K, fetch)
@@ -281,5 +281,5 @@ def open_index(files: Index) -> ItemIndex:
         Cells.of(faiss.extract_index_ivf(mapped), copies) if effort and columns else None,
         files.manifest.journal_position,
         copies=copies,
-        refinement=refinement(codes_of(mapped)),
+        codes=codes_of(mapped),
     )

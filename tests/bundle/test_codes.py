@@ -4,7 +4,7 @@ import faiss
 import numpy as np
 import pytest
 
-from bundle.codes import codes_of, fetched, refinement, rescored
+from bundle.codes import codes_of, fetched, is_short, rescored
 from bundle.copies import Copies
 
 ONE_M = np.ones(1, np.float32)
@@ -37,9 +37,10 @@ def test_a_group_has_the_score_of_its_items():
 
 @pytest.mark.parametrize("k", [1, 10, 500])
 def test_a_list_of_short_codes_is_chosen_among_more(k):
-    whole, eight, four = (fetched(k, refinement(each)) for each in ("fp16", "int8", "int4"))
-    assert k == whole < eight <= four
-    assert eight >= 64
+    assert k == fetched(k, "fp16") < fetched(k, "int8") < fetched(k, "int4")
+    assert [is_short(each) for each in ("float32", "fp16", "int8", "int4")] == [False] * 2 + [
+        True
+    ] * 2
 
 
 @pytest.mark.parametrize(

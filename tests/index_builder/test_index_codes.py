@@ -14,7 +14,7 @@ from index_builder.build import build_index
 from index_builder.calibrate import Target, calibrate, recall_by_score
 from index_builder.cells import cell_count, fill_cells
 from index_builder.cli import summary
-from index_builder.invert import Asking, build_inverted
+from index_builder.invert import SHORT_FROM, Asking, build_inverted, codes_to_try
 from index_builder.progress import Phases, Progress
 from index_builder.settings import BuildSettings
 from index_builder.truth import find_truth
@@ -125,6 +125,18 @@ def built(items_NM, rng, wanted="auto"):
     return build_inverted(items_NM, asking(rng, items_NM), target, wanted, 0, phases)
 
 
+def test_a_small_catalogue_gets_fp16_at_once():
+    assert codes_to_try("auto", SHORT_FROM - 1) == ("fp16",)
+    assert codes_to_try("auto", SHORT_FROM) == ("int4", "fp16")
+
+
+@pytest.fixture
+def _large(monkeypatch):
+    """As if a catalogue of COUNT items were large."""
+    monkeypatch.setattr("index_builder.invert.SHORT_FROM", COUNT)
+
+
+@pytest.mark.usefixtures("_large")
 def test_who_is_told_nothing_gets_four_bits_where_these_cost_no_visits():
     rng = np.random.default_rng(3)
     items_NM = clustered(rng, 0.3)
@@ -134,6 +146,7 @@ def test_who_is_told_nothing_gets_four_bits_where_these_cost_no_visits():
     assert min(min(point.recall) for point in effort.points) >= 0.95
 
 
+@pytest.mark.usefixtures("_large")
 def test_and_fp16_in_more_cells_where_four_bits_lose_what_is_best():
     """A dim that few items use, far: their levels are theirs, and all others look alike."""
     rng = np.random.default_rng(3)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from support.release import Release, make_release, user_records
 
-from bundle.codes import codes_of, fetched, refinement, rescored
+from bundle.codes import codes_of, fetched, is_short, rescored
 from bundle.faiss_file import open_faiss
 from bundle.scoring import exact_top_k, scale_query
 from bundle.segments import Segments
@@ -27,9 +27,9 @@ def open_as_a_server(index: Index) -> faiss.Index:
 def search(index: Index, queries_BM, k: int, nprobe: int):
     """As a server does: more by short codes, scored again."""
     opened, parameters = open_as_a_server(index), faiss.SearchParametersIVF(nprobe=nprobe)
-    times = refinement(codes_of(opened))
-    found_BL = opened.search(queries_BM, fetched(k, times), params=parameters)[1]
-    if times == 1:
+    codes = codes_of(opened)
+    found_BL = opened.search(queries_BM, fetched(k, codes), params=parameters)[1]
+    if not is_short(codes):
         return found_BL
     asked = zip(queries_BM, found_BL, strict=True)
     vectors_NM = np.asarray(index.item_vectors_NM)

@@ -15,7 +15,7 @@ from typing import cast
 import faiss
 import numpy as np
 
-from bundle.codes import codes_of, fetched, refinement, rescored
+from bundle.codes import codes_of, fetched, is_short, rescored
 from bundle.copies import Copies, copies_files, read_copies, write_copies
 from bundle.effort import EffortMap
 from bundle.faiss_file import open_faiss, write_faiss
@@ -69,14 +69,14 @@ class Ours:
     def __init__(self, index: faiss.IndexIVF, items_NM: Floats, copies: Copies | None) -> None:
         self.index, self.most = index, index.nlist
         self._items_NM, self._copies = items_NM, copies
-        self._times = refinement(codes_of(index))
+        self._codes = codes_of(index)
 
     def search(self, query_M: Floats, k: int, effort: int) -> Rows:
         """The best of the cells nearest to the query."""
-        most = fetched(k, self._times)
+        most = fetched(k, self._codes)
         found = self.index.search(query_M[None], most, params=visiting(effort))
         scores_K, rows_K = found[0][0], found[1][0]
-        if self._times > 1:
+        if is_short(self._codes):
             rows_K, scores_K = rescored(query_M, rows_K, self._items_NM, k, self._copies)
         if self._copies:
             rows_K, _ = self._copies.expanded(rows_K, scores_K, k)
