@@ -45,7 +45,7 @@ MORE_GRAPHS = tuple(
 )  # slower than it, at a million
 NOTE = "built.json"
 Json = dict[str, Any]
-Choice = Literal["first", "usual", "all"]  # of a contender's variants
+Choice = Literal["fp16", "usual", "all"]  # of a contender's variants
 TOUCHING = 3  # queries that search everything
 
 
@@ -102,12 +102,10 @@ def admit(
 
 
 def chosen(variants: Sequence[Variant], choice: Choice) -> tuple[Variant, ...]:
-    """All; or those that share the files of the first one, with the usual ones or without."""
-    return tuple(
-        each
-        for each in variants
-        if choice == "all" or each.files == variants[0].files or (each.usual and choice == "usual")
-    )
+    """All; the usual ones, with those that share the files of the first one; or one by its name."""
+    usual = {each.name for each in variants if each.usual or each.files == variants[0].files}
+    wanted = usual if choice == "usual" else {choice}
+    return tuple(each for each in variants if choice == "all" or each.name in wanted)
 
 
 def _build(

@@ -5,6 +5,8 @@ Decisions
   least: without c what a call costs at any size would bend the power of small catalogues. One size
   takes no part in the fit and says how far to trust it. Building is fitted by its steps: their
   powers differ, so the sum has none of its own.
+- Codes are fp16 at all sizes. Shorter ones search the large sizes faster, but read the vectors of
+  what they fetch: memory would have to hold those too, twice what the index takes.
 - A query has the default weights, k = 500 and the effort of the map for recall 0.95; all sizes are
   timed in turns, on one core.
 - A catalogue too large for one machine is divided at random among several. Each searches its part
@@ -26,8 +28,8 @@ import numpy as np
 
 from bundle.scoring import scale_query
 from index_builder.bench.contenders.contender import Floats
-from index_builder.bench.contenders.ours import VARIANTS, read_map
-from index_builder.bench.entrants import admit
+from index_builder.bench.contenders.ours import VARIANTS, WHOLE, read_map
+from index_builder.bench.entrants import admit, chosen
 from index_builder.bench.rounds import Entry, alternate
 from index_builder.bench.vectors import Drawn
 from index_builder.progress import Phases
@@ -37,7 +39,7 @@ Row = dict[str, float]
 K = 500
 PREDICTED = (10**8, 10**9)
 MACHINE_GIB, USED = 64, 0.75  # of a machine's memory
-STEPS = ("k-means", "fill", "effort map")
+STEPS = ("k-means", "fill", "calibrate")
 FITTED = ("ms", "bytes", "resident", *STEPS)
 EXPONENTS = np.arange(0.1, 1.505, 0.01)  # at most N·√N: every item against every cell
 
@@ -141,8 +143,8 @@ def _built(
     drawn: Drawn, work: Path, cores: set[int], phases: Phases, stack: ExitStack
 ) -> tuple[Entry, Row]:
     """An index of this size, opened; its costs but for the time of a query."""
-    variant, given = VARIANTS[0], drawn.given
-    (ours,) = admit(("ours",), given, work, "first", cores, phases, stack).entrants
+    (variant,), given = chosen(VARIANTS, WHOLE), drawn.given
+    (ours,) = admit(("ours",), given, work, WHOLE, cores, phases, stack).entrants
     effort = read_map(work / "ours" / variant.files)
     visited = effort.lookup(given.weights_S, K)
     cost = ours.costs[variant.name]

@@ -195,7 +195,7 @@ def _growth(document: Document, folder: Path) -> Iterator[str]:
         yield (
             f"| {row['items']:,} | {row['cells']:.0f} | {row['visited']:.0f} | {row['ms']:.3f} "
             f"| {row['bytes'] / 1e6:,.1f} | {row['resident'] / 1e6:,.1f} | {row['k-means']:.1f} "
-            f"| {row['fill']:.1f} | {row['effort map']:.1f} |"
+            f"| {row['fill']:.1f} | {row['calibrate']:.1f} |"
         )
     (held_out,) = {each["items"] for each in document["check"]}
     yield f"\n| cost | fixed part | grows as | predicted for {held_out:,} | found |"

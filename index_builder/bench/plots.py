@@ -55,7 +55,7 @@ def pareto(document: Mapping[str, Any], name: str, k: int) -> list[tuple[float, 
 def plot_growth(document: Mapping[str, Any], out: Path) -> None:
     """Measured costs and their fits over the number of items, on log scales."""
     figure = Figure(figsize=(15, 5), layout="constrained")
-    parts = (("ms",), ("bytes", "resident"), ("k-means", "fill", "effort map"))
+    parts = (("ms",), ("bytes", "resident"), ("k-means", "fill", "calibrate"))
     labels = ("ms of a query", "bytes", "seconds of a build")
     for axes, costs, label in zip(figure.subplots(1, 3), parts, labels, strict=True):
         for place, cost in enumerate(costs):

@@ -10,7 +10,7 @@ release has in any case: they are no part of the index's bytes.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 import faiss
 import numpy as np
@@ -30,7 +30,8 @@ from index_builder.settings import Wanted
 
 LIBRARY = "csmf-retrieval"
 EFFORT = "cells visited"
-WHOLE, COMPACT = "fp16", "compact"  # of the same cells: what codes of 8 bits lose
+WHOLE: Final = "fp16"
+COMPACT: Final = "compact"  # of the same cells: what codes of 8 bits lose
 VARIANTS = (
     Variant("default"),
     Variant(WHOLE, {"codes": "fp16"}, usual=True),

@@ -4,7 +4,7 @@ import pytest
 
 from index_builder.bench.growth import FITTED, Fit, conclude, fit, predict
 
-POWERS = {"ms": 0.5, "bytes": 1.0, "resident": 1.0, "k-means": 1.0, "fill": 1.5, "effort map": 1.0}
+POWERS = {"ms": 0.5, "bytes": 1.0, "resident": 1.0, "k-means": 1.0, "fill": 1.5, "calibrate": 1.0}
 
 
 def row(items):
