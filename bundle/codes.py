@@ -60,8 +60,13 @@ def fetched(k: int, codes: Codes) -> int:
 def rescored(
     query_M: Floats, ids_L: Rows, vectors_NM: Floats, k: int, copies: Copies | None = None
 ) -> tuple[Rows, Floats]:
-    """The k of these FAISS ids with the best exact scores, in order; -1 (nothing found) is last."""
+    """The k of these FAISS ids with the best exact scores, in order; -1 (nothing found) is last.
+
+    Raises IndexError for an id that no vector has.
+    """
     rows_L = copies.first_rows(ids_L) if copies else ids_L
+    if rows_L.max(initial=-1) >= len(vectors_NM):
+        raise IndexError(f"row {rows_L.max()} of {len(vectors_NM)} vectors")
     scores_L = np.empty(len(rows_L), np.float32)
     faiss.fvec_inner_products_by_idx(  # type: ignore[attr-defined]  # not in its stubs
         faiss.swig_ptr(scores_L),

@@ -47,19 +47,29 @@ def open_faiss(directory: Path) -> faiss.Index:
     read them.
     """
     path, lists = str(directory / ITEMS), directory / LISTS
+    flags = faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY
     if not lists.exists():
-        return faiss.read_index(path, faiss.IO_FLAG_MMAP_IFC)
-    unmapped = faiss.IO_FLAG_SKIP_IVF_DATA | faiss.IO_FLAG_READ_ONLY
-    index = faiss.read_index(path, faiss.IO_FLAG_MMAP_IFC | unmapped)
+        return faiss.read_index(path, flags)
+    index = faiss.read_index(path, flags | faiss.IO_FLAG_SKIP_IVF_DATA)
     mapped = _lists(faiss.extract_index_ivf(index))
-    length = mapped.totsize if isinstance(mapped, faiss.OnDiskInvertedLists) else 0
-    if length != lists.stat().st_size:
-        raise DimensionMismatchError(
-            LISTS, "", expected=f"{length} bytes", found=str(lists.stat().st_size)
-        )
+    _require_within(mapped, lists.stat().st_size)
     mapped.filename, mapped.prefetch_nthread = str(lists), 0
     mapped.do_mmap()
     return index
+
+
+def _require_within(lists: faiss.OnDiskInvertedLists, length: int) -> None:
+    """Hold what `items.faiss` says of each cell against the length of the other file."""
+    item, ends = lists.code_size + ID_BYTES, [lists.totsize]
+    for cell in range(lists.nlist):
+        place = lists.lists.at(cell)  # type: ignore[attr-defined]  # a vector of C++, not a list
+        if place.size > place.capacity or place.capacity % BLOCK:
+            ends.append(NOWHERE)
+        elif place.size:
+            ends.append(place.offset + place.capacity * item)
+    if lists.totsize != length or max(ends) > length:
+        found = f"cells up to {max(ends)} of {lists.totsize}"
+        raise DimensionMismatchError(LISTS, "", expected=f"{length} bytes of cells", found=found)
 
 
 def faiss_files(directory: Path) -> list[str]:

@@ -38,7 +38,7 @@ from bundle.segments import Segments
 from bundle.store import INDEXES, Bundle, index_files, read_bundle, seal_index, staged_index
 from bundle.writing import to_json
 from index_builder.attributes import read_attributes
-from index_builder.calibrate import Target
+from index_builder.calibrate import Target, require_target
 from index_builder.cells import InvertedFile
 from index_builder.codes import BLOCK
 from index_builder.encode import encode_unfinished, encode_users
@@ -208,9 +208,11 @@ def _invert(
         segments=segments,
     )
     target = Target(settings.target_recall, settings.max_effort)
-    return build_inverted(
+    inverted, effort = build_inverted(
         items_NM, asking, target, settings.codes, settings.seed, phases, kept.array
     )
+    require_target(effort, target, segments)
+    return inverted, effort
 
 
 def _exact_index(items_NM: Floats) -> faiss.IndexFlatIP:

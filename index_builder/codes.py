@@ -39,6 +39,7 @@ def empty(
     if codes == "int4":
         index = parts = faiss.IndexIVFPQ(quantizer, dim, cells, dim, 4, product)
         parts.by_residual = True
+        parts.pq.cp.max_points_per_centroid = LEVELS_SAMPLE // 16
         parts.pq.train(_sample(items_NM, cells_N, means_CM))
     else:
         kind = kinds.QT_8bit if residual else kinds.QT_fp16
@@ -63,7 +64,10 @@ def packed(index: faiss.IndexIVF) -> faiss.IndexIVF:
     if not isinstance(index, faiss.IndexIVFPQ):
         return index
     fast = faiss.IndexIVFPQFastScan(index)  # which keeps the other one, whose cells it shares
-    index.reset()
+    nothing = faiss.ArrayInvertedLists(index.nlist, index.code_size)
+    nothing.this.disown()  # type: ignore[attr-defined]  # not in its stubs
+    index.replace_invlists(nothing, True)
+    fast.orig_invlists = nothing
     return fast
 
 

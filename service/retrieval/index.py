@@ -9,7 +9,9 @@ Decisions
   exist (small cells) is searched again with doubled effort, at last over all cells.
 - Under pressure a search visits a share of these cells, as far as the operator's floor of recall
   allows; exact scans, of all rows or of those that pass a filter, are never cut short.
-- An inverted file of short codes is searched for more, scored again; see bundle/codes.py.
+- An inverted file of short codes is searched for more, scored again; see bundle/codes.py. FAISS's
+  scan of 4 bits returns nothing whose score is the least it can say: if a list is short of such
+  items after all cells, and for a query of zeros at once, rows are scanned instead.
 - Lists longer than the builder measured visit every cell; exclusions alone never cause that.
 - Filters: see effort.py for how many cells hold the recall. Where those hold more rows than pass
   (times what a row costs in a scan), the rows that pass are scanned instead, exactly.
@@ -148,13 +150,28 @@ class ItemIndex:
         share: float,
     ) -> Iterator[Found]:
         """The best k and so many beyond, at a share of the effort that should do, and doublings."""
+        fetch = min(k + beyond, passing.count if passing else len(self.ids_N))
+        if self.codes != "int4" or query_M.any():
+            yield from self._searches(query_M, weights_S, k, fetch, passing, share)
+        if self.codes == "int4":
+            rows_P = passing.rows() if passing else np.arange(len(self.ids_N))
+            rows_P = rows_P if query_M.any() else rows_P[:fetch]  # any will do
+            yield Found(*self.scan(query_M, fetch, rows_P), "scan")
+
+    def _searches(
+        self,
+        query_M: Floats,
+        weights_S: NDArray[np.float64],
+        k: int,
+        fetch: int,
+        passing: Passing | None,
+        share: float,
+    ) -> Iterator[Found]:
         if passing is None:
-            fetch = min(k + beyond, len(self.ids_N))
             for cells in self._efforts(weights_S, k, fetch, share):
                 parameters = visiting(cells) if cells else None
                 yield self._visit(query_M, fetch, cells, parameters, self.copies)
             return
-        fetch = min(k + beyond, passing.count)
         enough = self._filtered_cells(weights_S, k, fetch, passing, measured=share < 1)
         cells = reduced_cells(enough, share)
         visited = self.faiss_index.ntotal * (cells / self.effort.cells if self.effort else 1)

@@ -100,6 +100,13 @@ class Passing:
         listed = 0 if self.rows_P is None else self.rows_P.nbytes
         return self.bits_N.nbytes + listed + (self.copies.rows_R.nbytes if self.copies else 0)
 
+    def rows(self) -> Rows:
+        """All of them, however many."""
+        if self.rows_P is not None:
+            return self.rows_P
+        rows = np.flatnonzero(np.unpackbits(self.bits_N, bitorder="little"))
+        return rows[: self.count]  # without the groups, whose bits come last
+
     def among(self, rows_X: Rows) -> Rows:
         """Those of the rows that pass."""
         bits_X = self.bits_N[rows_X >> 3] >> (rows_X & 7).astype(np.uint8)

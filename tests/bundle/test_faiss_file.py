@@ -74,6 +74,7 @@ def test_the_lists_are_found_beside_the_file_wherever_that_was_moved(tmp_path, i
 
 @pytest.mark.parametrize("change", [lambda data: data[:-8], lambda data: data + b"\0" * 8])
 def test_lists_of_another_length_are_refused(tmp_path, items_NM, change):
+    """SPEC rule L1."""
     write_faiss(made("IVF20,PQ16x4fsr", items_NM), tmp_path)
     lists = tmp_path / LISTS
     lists.write_bytes(change(lists.read_bytes()))
@@ -85,6 +86,20 @@ def test_lists_beside_an_index_that_has_its_own_are_refused(tmp_path, items_NM):
     write_faiss(made("IVF20,SQfp16", items_NM), tmp_path)
     (tmp_path / LISTS).write_bytes(b"\0" * 640)
     with pytest.raises(RuntimeError, match="read_InvertedLists"):
+        open_faiss(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [{"size": 10**6}, {"capacity": 33}, {"offset": 10**9}])
+def test_a_cell_that_lies_outside_of_its_file_is_refused(tmp_path, items_NM, wrong):
+    """SPEC rule L1."""
+    write_faiss(made("IVF20,PQ16x4fsr", items_NM), tmp_path)
+    flags = faiss.IO_FLAG_SKIP_IVF_DATA | faiss.IO_FLAG_READ_ONLY
+    index = faiss.read_index(str(tmp_path / ITEMS), flags)
+    place = faiss.downcast_InvertedLists(index.invlists).lists.at(3)
+    for name, value in wrong.items():
+        setattr(place, name, value)
+    faiss.write_index(index, str(tmp_path / ITEMS))
+    with pytest.raises(DimensionMismatchError, match=r"items\.lists"):
         open_faiss(tmp_path)
 
 

@@ -85,11 +85,12 @@ def test_the_effort_map_holds_between_its_points_and_lengths_and_for_users_it_ha
             assert recall(ivf_index, queries_BM, k, nprobe) >= effort.target_recall
 
 
-def test_an_effort_that_falls_short_grows_to_the_target_or_for_long_lists_to_every_cell(
-    catalogue_release, monkeypatch
+@pytest.mark.parametrize("kept", [0.999, 0.98])
+def test_what_codes_lose_is_made_up_for_with_cells_or_for_long_lists_with_all(
+    catalogue_release, monkeypatch, kept
 ):
-    monkeypatch.setattr("index_builder.calibrate.AIM", -1.0)  # begin below the target
-    settings = BuildSettings(exact_below=0, max_effort=0.35, users=60)
+    monkeypatch.setattr("index_builder.calibrate._kept", lambda *_: kept)
+    settings = BuildSettings(exact_below=0, max_effort=0.35, users=60, target_recall=0.94)
     report = build_index(catalogue_release.directory, catalogue_release.log, settings)
     effort = report.manifest.effort
     assert effort.k == [50, 100, 500, 1000]

@@ -33,7 +33,7 @@ EFFORT = "cells visited"
 WHOLE: Final = "fp16"
 COMPACT: Final = "compact"  # of the same cells: what codes of 8 bits lose
 VARIANTS = (
-    Variant("default"),
+    Variant("default", {"codes": "auto"}),
     Variant(WHOLE, {"codes": "fp16"}, usual=True),
     Variant(COMPACT, {"codes": "int8"}, usual=True),
 )
