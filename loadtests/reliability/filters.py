@@ -6,7 +6,7 @@ Decisions
 - Two attributes, of which the lowest share passes: `apart` knows nothing of the vectors; `near` is
   the distance from one item in the space of the item's content, so that the filter is a cluster.
 - An item counts as found by its score, so that ties are fair. A scan reads exact vectors and an
-  inverted file rounded ones: scores are compared with a slack of a thousandth.
+  inverted file of fp16 rounded ones: scores are compared with a slack of a thousandth.
 - Time is what the service says it spent on the search, one query at a time, the filter remembered;
   the first time of each filter, which evaluates it, is a figure of its own.
 """

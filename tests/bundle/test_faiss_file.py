@@ -95,9 +95,14 @@ def test_a_cell_that_lies_outside_of_its_file_is_refused(tmp_path, items_NM, wro
     write_faiss(made("IVF20,PQ16x4fsr", items_NM), tmp_path)
     flags = faiss.IO_FLAG_SKIP_IVF_DATA | faiss.IO_FLAG_READ_ONLY
     index = faiss.read_index(str(tmp_path / ITEMS), flags)
-    place = faiss.downcast_InvertedLists(index.invlists).lists.at(3)
-    for name, value in wrong.items():
-        setattr(place, name, value)
+    lists, places = faiss.downcast_InvertedLists(index.invlists), faiss.OnDiskOneListVector()
+    for cell in range(CELLS):
+        told, place = lists.lists.at(cell), faiss.OnDiskOneList()
+        for name in ("size", "capacity", "offset"):
+            found = getattr(told, name)
+            setattr(place, name, wrong.get(name, found) if cell == 3 else found)
+        places.push_back(place)
+    lists.lists = places
     faiss.write_index(index, str(tmp_path / ITEMS))
     with pytest.raises(DimensionMismatchError, match=r"items\.lists"):
         open_faiss(tmp_path)
