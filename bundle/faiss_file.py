@@ -19,8 +19,8 @@ import faiss
 import numpy as np
 
 from bundle.errors import DimensionMismatchError
+from bundle.manifest import ITEMS, LISTS
 
-ITEMS, LISTS = "items.faiss", "items.lists"
 BLOCK = 32  # items
 NOWHERE = 2**64 - 1  # where FAISS says that an empty list begins
 ID_BYTES = 8
@@ -70,11 +70,6 @@ def _require_within(lists: faiss.OnDiskInvertedLists, length: int) -> None:
     if lists.totsize != length or max(ends) > length:
         found = f"cells up to {max(ends)} of {lists.totsize}"
         raise DimensionMismatchError(LISTS, "", expected=f"{length} bytes of cells", found=found)
-
-
-def faiss_files(directory: Path) -> list[str]:
-    """Names of the files beside `items.faiss` that `write_faiss` left, for their manifest."""
-    return [LISTS] if (directory / LISTS).exists() else []
 
 
 def _write_lists(index: faiss.IndexIVFPQFastScan, path: Path) -> faiss.OnDiskInvertedLists:

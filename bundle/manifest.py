@@ -24,8 +24,9 @@ BUNDLE_FILES = (
     "evaluation.json",
     "MODEL_CARD.md",
 )
+ITEMS, LISTS = "items.faiss", "items.lists"  # see faiss_file.py
 INDEX_FILES = (
-    "items.faiss",
+    ITEMS,
     "item_ids.npy",
     "item_vectors.npy",
     "calibration_users.npy",

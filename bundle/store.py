@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 from bundle import errors
 from bundle.attributes import AttributeColumn, attribute_files, read_attributes
 from bundle.copies import COPIES, Copies, copies_files, read_copies
-from bundle.faiss_file import ITEMS, faiss_files
 from bundle.features import FeatureSchema
 from bundle.files import Digest, describe_files, load_array, read_json, verify_files
 from bundle.manifest import (
     BUNDLE_FILES,
     INDEX_FILES,
+    ITEMS,
+    LISTS,
     BundleManifest,
     Current,
     FileEntry,
@@ -125,8 +126,9 @@ def seal_bundle(
 
 def index_files(directory: Path) -> list[FileEntry]:
     """The entries that index.json lists, for IndexManifest.files."""
-    optional = *faiss_files(directory), *attribute_files(directory), *copies_files(directory)
-    return describe_files(directory, [*INDEX_FILES, *optional])
+    lists = [LISTS] if (directory / LISTS).exists() else []
+    others = *attribute_files(directory), *copies_files(directory)
+    return describe_files(directory, [*INDEX_FILES, *lists, *others])
 
 
 def seal_index(directory: Path, manifest: IndexManifest) -> None:

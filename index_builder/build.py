@@ -29,10 +29,10 @@ from numpy.typing import NDArray
 from bundle.attributes import write_attributes
 from bundle.copies import write_copies
 from bundle.effort import EffortMap
-from bundle.faiss_file import ITEMS as FAISS
-from bundle.faiss_file import LISTS, write_faiss
+from bundle.faiss_file import write_faiss
 from bundle.files import sha256
-from bundle.manifest import IndexManifest, VectorFacts
+from bundle.manifest import ITEMS as FAISS
+from bundle.manifest import LISTS, IndexManifest, VectorFacts
 from bundle.scoring import scale_query
 from bundle.segments import Segments
 from bundle.store import INDEXES, Bundle, index_files, read_bundle, seal_index, staged_index

@@ -40,7 +40,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bundle.codes import Codes
-from bundle.faiss_file import faiss_files, write_faiss
+from bundle.faiss_file import write_faiss
 from bundle.files import sha256
 from bundle.scoring import scale_query
 from bundle.store import Bundle, Index, read_current, read_pair
@@ -183,9 +183,9 @@ def measure_index(bundle: Bundle, index: Index, items: int, scratch: Path) -> Ro
     def seal(inverted: InvertedFile) -> None:
         vector_facts(items_NM, segments, inverted)
         write_faiss(inverted.faiss_index, scratch)
-        for name in ("items.faiss", *faiss_files(scratch), "vectors.npy"):
-            sha256(scratch / name)
-            sha256(scratch / name)  # once for the manifest, once to verify
+        for path in (*scratch.glob("items.[fl]*"), scratch / "vectors.npy"):
+            sha256(path)
+            sha256(path)  # once for the manifest, once to verify
 
     def effort_map(inverted: InvertedFile, progress: Progress) -> None:
         asked, longest = (directions_GS, segments), list_lengths(items)[-1]

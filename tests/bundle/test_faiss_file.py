@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from bundle.errors import DimensionMismatchError
-from bundle.faiss_file import ITEMS, LISTS, faiss_files, open_faiss, write_faiss
+from bundle.faiss_file import open_faiss, write_faiss
+from bundle.manifest import ITEMS, LISTS
 
 ITEMS_N, DIM, CELLS = 3000, 16, 20
 KINDS = {"Flat": [], "IVF20,SQfp16": [], "IVF20,SQ8": [], "IVF20,PQ16x4fsr": [LISTS]}
@@ -39,7 +40,7 @@ def test_a_search_of_the_file_is_that_of_the_index(tmp_path, items_NM, kind):
     index = made(kind, items_NM)
     before = searched(index, items_NM[:50])
     write_faiss(index, tmp_path)
-    assert faiss_files(tmp_path) == KINDS[kind]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [ITEMS, *KINDS[kind]]
     for whose in (open_faiss(tmp_path), index):  # whoever wrote it goes on with it
         scores, ids = searched(whose, items_NM[:50])
         assert np.array_equal(ids, before[1])
