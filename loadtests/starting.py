@@ -86,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.out:
         command = ["loadtests.starting", *arguments(argv)]
         written = document(command, began, measured, figures, verdicts)
+        options.out.mkdir(parents=True, exist_ok=True)
         path = options.out / "starting.json"
         path.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
         path.with_suffix(".md").write_text(page(written), encoding="utf-8")

@@ -115,6 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     sys.stdout.write(page(written))
     if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
         path = options.out / f"{NAME}.json"
         path.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
         write_page(path)

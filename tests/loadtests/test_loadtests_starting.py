@@ -18,14 +18,14 @@ def test_a_start_is_timed_and_memory_is_counted(tmp_path, capsys, monkeypatch):
     release = make_release(tmp_path)
     add_exact_index(release)
     publish(release.releases, release.run_id, "b1")
-    command = ["--releases", str(release.releases), "--rounds", "1", "--out", str(tmp_path)]
+    command = ["--releases", str(release.releases), "--rounds", "1", "--out", str(tmp_path / "new")]
     assert starting.main(command) in (0, 1), capsys.readouterr().err
-    written = json.loads((tmp_path / "starting.json").read_text())
+    written = json.loads((tmp_path / "new" / "starting.json").read_text())
     figures = written["figures"]
     assert 0 < figures["again_cpu_s"] <= figures["cold_s"] * 2
     assert figures["worker_mib"] == pytest.approx(figures["bare_mib"] + figures["beyond_mib"])
     assert figures["beyond_mib"] < 60
-    assert starting.page(written) == (tmp_path / "starting.md").read_text()
+    assert starting.page(written) == (tmp_path / "new" / "starting.md").read_text()
 
 
 def test_a_folder_without_a_published_pair_is_said_to_be_so(tmp_path, capsys):
