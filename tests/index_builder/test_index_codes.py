@@ -148,7 +148,7 @@ def test_who_is_told_nothing_gets_four_bits_where_these_cost_no_visits():
 
 @pytest.mark.usefixtures("_large")
 def test_and_fp16_in_more_cells_where_four_bits_lose_what_is_best():
-    """A dim that few items use, far: their levels are theirs, and all others look alike."""
+    """Few items are many times longer than the rest: their levels are too coarse for all others."""
     rng = np.random.default_rng(3)
     items_NM = clustered(rng, 0.3) * (1 + rng.pareto(1.5, (COUNT, 1))).astype(np.float32)
     inverted, effort = built(items_NM, rng)
