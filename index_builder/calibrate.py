@@ -167,7 +167,7 @@ def _measure(
     first_G = [min(cap, _least(reached_C, target.aim)) for reached_C in reached_GC]
     samples = [lists.some(turn, k) for turn, lists in enumerate(directions)]
     kept = _kept(inverted, items_NM, samples, first_G)
-    # Where codes lose so much that the aim is out of reach, half of what the target leaves is.
+    # Where codes lose so much that the aim is out of reach: half-way from the target to all.
     share = min(target.aim / kept, (1 + target.recall / kept) / 2)
     efforts = []
     for reached_C in reached_GC:

@@ -77,7 +77,7 @@ class InvertedFile:
 def cell_count(items: int, codes: Codes = "fp16") -> int:
     """nlist: the power of two nearest to 4·√N, and at least 8 items per cell on average.
 
-    Half as many of 4 bits: their items are scanned in a third of the time, the cells are not.
+    Half as many of 4 bits: items are scanned sooner, choosing cells takes as long as ever.
     """
     cells = (2 if codes == "int4" else 4) * math.sqrt(items)
     return int(2 ** round(math.log2(max(1.0, min(cells, items / 8)))))

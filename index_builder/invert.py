@@ -2,7 +2,7 @@
 
 Decisions
 - `auto` tries codes of 4 bits first, from SHORT_FROM items on: a million trained vectors are
-  searched in two thirds of the time, 100,000 in a tenth more, as what is fixed of a search counts.
+  searched in .55 to .76 of the time, 100,000 in a tenth more, as what is fixed of a search counts.
   They stay if they reach the target and lose no more to rounding than half of what calibration
   aims above it, which few cells more make up for. Vectors of heavy tails lose more, and get fp16,
   in twice as many cells.

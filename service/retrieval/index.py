@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal
 
 import faiss
@@ -99,7 +100,9 @@ class ItemIndex:
             nothing = np.empty(0, np.int64), np.empty(0, np.float32)
             return Found(*nothing, "none", attempts=0, candidates=candidates)
         attempts, share = 0, self._share(weights_S, k, beyond, candidates, effort)
-        for found in self._attempts(query_M, weights_S, k, beyond, passing, share):
+        fetch = min(k + beyond, candidates)
+        searches = self._attempts(query_M, weights_S, k, fetch, passing, share)
+        for found in chain(searches, self._left_out(query_M, fetch, passing)):
             attempts += 1
             keep_K = found.rows_K >= 0
             if len(excluded_X):
@@ -145,28 +148,13 @@ class ItemIndex:
         query_M: Floats,
         weights_S: NDArray[np.float64],
         k: int,
-        beyond: int,
-        passing: Passing | None,
-        share: float,
-    ) -> Iterator[Found]:
-        """The best k and so many beyond, at a share of the effort that should do, and doublings."""
-        fetch = min(k + beyond, passing.count if passing else len(self.ids_N))
-        if self.codes != "int4" or query_M.any():
-            yield from self._searches(query_M, weights_S, k, fetch, passing, share)
-        if self.codes == "int4":
-            rows_P = passing.rows() if passing else np.arange(len(self.ids_N))
-            rows_P = rows_P if query_M.any() else rows_P[:fetch]  # any will do
-            yield Found(*self.scan(query_M, fetch, rows_P), "scan")
-
-    def _searches(
-        self,
-        query_M: Floats,
-        weights_S: NDArray[np.float64],
-        k: int,
         fetch: int,
         passing: Passing | None,
         share: float,
     ) -> Iterator[Found]:
+        """Lists of so many, at a share of the effort that should do for k, and doublings."""
+        if self.codes == "int4" and not query_M.any():
+            return
         if passing is None:
             for cells in self._efforts(weights_S, k, fetch, share):
                 parameters = visiting(cells) if cells else None
@@ -183,6 +171,13 @@ class ItemIndex:
             for more in _doublings(cells, passing.cells):
                 selecting = passing.visiting(more)
                 yield self._visit(query_M, fetch, more, selecting, passing.copies)
+
+    def _left_out(self, query_M: Floats, fetch: int, passing: Passing | None) -> Iterator[Found]:
+        """What the scan of 4 bits does not return, with all else."""
+        if self.codes == "int4":
+            rows_P = passing.rows() if passing else np.arange(len(self.ids_N))
+            rows_P = rows_P if query_M.any() else rows_P[:fetch]  # any will do
+            yield Found(*self.scan(query_M, fetch, rows_P), "scan")
 
     def _visit(
         self,
