@@ -28,7 +28,7 @@ def found(variant: Variant, stages: Sequence[str], level: float, seed: int = 0) 
     lists = own | {"fused": middle}
     ends = {"first": own[f"{stages[-2]} list"], "": middle, "last": own[f"{stages[-1]} list"]}
     if variant.method in SINGLE:
-        lists = dict.fromkeys(lists, middle)
+        lists = {"fused": middle}
         fronts: dict[str, Mapping[str, Levels]] = {ONE_LIST: {"": middle}}
     elif variant.method in SEPARATE:
         fronts = {JOINED: ends, MERGED: ends}
@@ -88,6 +88,8 @@ def _costs(models: int) -> dict:
         "parameters": 1000 * models,
         "trained_parameters": 1000,
         "examples": 5000,
-        "phases": [{"phase": name, "seconds": seconds} for name, seconds in phases],
+        "phases": [
+            {"phase": name, "trainable": 100, "seconds": seconds} for name, seconds in phases
+        ],
         "seconds": 15.0,
     }

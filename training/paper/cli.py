@@ -158,7 +158,7 @@ def _tuned(
             f"in {arguments.out}: run {log.tuned_on} first"
         )
     made = choices.get(log.name, {})
-    tuned = without_choice(made, trial_variants(study.methods, study.trials)) if own else []
+    tuned = without_choice(made, trial_variants(study.tuned(log), study.trials)) if own else []
     if tuned:
         trials = [trial for _, each in tuned for trial in each]
         runs = [_run(work, log, trial, seed, ()) for trial in trials for seed in range(SEEDS)]

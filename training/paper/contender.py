@@ -2,10 +2,10 @@
 
 Decisions
 - Every method is held to the same questions by the lists that it can serve. With segments, weights
-  make the lists. One vector makes one list. A model per objective can be asked one after the other
-  and the answers merged (as many searches as models), or joined to one longer vector (one search).
-  Models that share their items (DMMP) need no longer vector: joined, they score as the sum of their
-  user vectors.
+  make the lists. One vector makes one list, which is nobody's own: it is held against other one
+  lists alone. A model per objective can be asked one after the other and the answers merged (as
+  many searches as models), or joined to one longer vector (one search). Models that share their
+  items (DMMP) need no longer vector: joined, they score as the sum of their user vectors.
 - A front is the lists among which an operator can choose without training again.
 - `fused` is the one list for clicks and conversions together that needs no choice: default weights,
   the only vector, or both models joined in equal parts.
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
@@ -72,7 +71,7 @@ def open_contender(
     ((validation, test),) = trials
     if len(bundles[0].segments.names) > 1:
         return segmented(validation, weights), segmented(test, weights)
-    return single(validation, stages), single(test, stages)
+    return single(validation), single(test)
 
 
 def segmented(trial: Trial, default: ObjectiveWeights) -> Side:
@@ -97,13 +96,12 @@ def segmented(trial: Trial, default: ObjectiveWeights) -> Side:
     )
 
 
-def single(trial: Trial, stages: Sequence[str]) -> Side:
+def single(trial: Trial) -> Side:
     """One vector without segments: one list, whatever is asked."""
     weights = _whole(trial.vectors)
-    names = [*(f"{stage} list" for stage in stages), "fused"]
     return Side(
         trial.questions,
-        dict.fromkeys(names, cache(_ranker(trial, weights))),
+        {"fused": _ranker(trial, weights)},
         {ONE_LIST: Front(("",), lambda k: trial.recall([weights], k))},
     )
 

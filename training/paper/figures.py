@@ -2,7 +2,7 @@
 
 Decisions
 - A front is drawn from means over seeds: the lists that mean validation recall keeps, where they
-  are on test. A method with one list is one mark.
+  are on test. A method with one list is one mark; that of the best-tuned union has a star around.
 - Curves have bars of a standard deviation between seeds; users add to it.
 
 Dimension letters: L lists; 2 are the last two objectives.
@@ -21,13 +21,16 @@ from numpy.typing import ArrayLike
 
 from training.evaluation.metrics import Floats
 from training.paper.contender import MERGED
-from training.paper.fronts import Contestant, Fronts, contestants
+from training.paper.fronts import Contestant, Fronts, contestants, one_list_of
 from training.paper.run import FRONT_K
 from training.paper.study import MIXES, Study
 from training.paper.table import Mean
 from training.paper.tables import OUR_FRONT
+from training.paper.verdicts import best_union
 
 MARKS = "osD^vP*X<>dph8"
+# The union that was best on validation: one of many marks that look alike.
+BEST = {"color": "red", "marker": "*", "markersize": 14, "fillstyle": "none", "linestyle": "none"}
 
 
 def front_picture(study: Study, fronts: Fronts) -> bytes:
@@ -37,11 +40,13 @@ def front_picture(study: Study, fronts: Fronts) -> bytes:
         for each in contestants(study, fronts.findings)
         if fronts.seeds(each) and len(each.parts) == 1
     ]
-    figure = Figure(figsize=(13, 6), layout="constrained")
+    figure, best = Figure(figsize=(13, 6), layout="constrained"), best_union(study, fronts.findings)
     first, second = fronts.findings.stages[-2:]
     for axes, wide in zip(figure.subplots(1, 2), (False, True), strict=True):
         for contestant in reversed(drawn):  # CSMF last, on top
             _draw_front(axes, fronts, contestant, _style(study, contestant), wide=wide)
+        if best is not None:
+            axes.plot(*fronts.mean_front(one_list_of(best)).T, **{**BEST, "label": f"{best}, best"})
         axes.set(xlabel=f"{first} recall@{FRONT_K}", ylabel=f"{second} recall@{FRONT_K}")
         axes.set_title("with methods from scratch" if wide else "from the exposure model")
         axes.grid(alpha=0.3)

@@ -145,6 +145,11 @@ def front_of(variant: str) -> Contestant:
     return Contestant(variant, ((variant, WEIGHTS, False),))
 
 
+def one_list_of(variant: str) -> Contestant:
+    """The one list of one vector."""
+    return Contestant(variant, ((variant, ONE_LIST, False),))
+
+
 def contestants(study: Study, findings: Findings) -> list[Contestant]:
     """CSMF first; every front of every method of the main table that was run; the pools."""
     each, alone = [], []

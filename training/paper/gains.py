@@ -3,6 +3,8 @@
 Decisions
 - The best rival is the best on test, as in the paper's table: that flatters rivals, by what the
   best of several gains from luck. Both are then shown over the seeds that both have.
+- Rivals are the paper's, and the three ways to fine-tune. In own lists those that have one for
+  each objective: lists that serve all objectives at once are rivals of the fused one.
 - Rivals from the exposure model and from scratch are asked apart: what is only ahead of the latter
   shows what exposures are worth, not what the cascade is worth.
 """
@@ -14,15 +16,13 @@ from dataclasses import dataclass
 
 from training.evaluation.intervals import Difference
 from training.paper.findings import Findings, sample_mean, shared
-from training.paper.fronts import Fronts, front_of
 from training.paper.run import OWN_LISTS
-from training.paper.study import OURS, PLAIN, Study
-from training.paper.table import Cell, Mean, Row, Table, shown
-from training.paper.tables import VIEWS, own
+from training.paper.study import OURS, Study
+from training.paper.table import Cell, Mean, Row, Table
+from training.paper.tables import VIEWS
 
 PAPER = {"click": (0.3177, 0.0661), "conversion": (0.3694, 0.0751)}  # recall@50, gain
-RIVALS = ("youtubednn-sep", "youtubednn-mix", "moppr", "dmtl", "mvke", "dmmp")  # the paper's
-JOINT = "joint"
+OURS_TOO = (OURS, "joint")  # methods of ours; the plain cascade is one of csmf
 STARTS = {False: "the exposure model", True: "scratch"}  # by whether it is from scratch
 
 
@@ -46,7 +46,7 @@ def gains(study: Study, found: Findings, view: str, *, scratch: bool) -> Mapping
     rivals = [
         variant.name
         for variant in study.main(found.log)
-        if variant.method in RIVALS and variant.from_scratch == scratch
+        if variant.method not in OURS_TOO and variant.from_scratch == scratch
     ]
     made = {stage: _gain(found, rivals, VIEWS[view](stage), stage) for stage in found.stages[-2:]}
     return {stage: each for stage, each in made.items() if each is not None}
@@ -66,23 +66,6 @@ def worth_of_exposures(study: Study, found: Findings) -> str:
     return (
         "What the best rival gains by starting from the exposure model, and what CSMF then has "
         f"over it, own lists: {'; '.join(said)}."
-    )
-
-
-def worth_of_the_cascade(fronts: Fronts) -> str:
-    """What training segments one after the other gains over training them together."""
-    found, leads = fronts.findings, dict[str, Difference | None]()
-    for stage in found.stages[-2:]:
-        pair = (found.recall(each, OWN_LISTS, own(stage), stage) for each in (PLAIN.name, JOINT))
-        leads[stage] = found.difference(*pair)
-    volumes = (fronts.volumes(front_of(each)) for each in (PLAIN.name, JOINT))
-    leads["hypervolume"] = found.difference(*volumes)
-    said = "; ".join(f"{name} {shown(lead)}" for name, lead in leads.items() if lead)
-    if not said:
-        return ""
-    return (
-        "Cascade or partition? What the plain cascade is ahead by of the same three segments "
-        f"trained together (`{JOINT}`), own lists: {said}."
     )
 
 

@@ -49,6 +49,9 @@ from training.paper.tune import read_choices
 LAYOUTS = "table4"  # .json and .md, as `index_builder.layouts` writes them
 GOAL_TABLE, LOG_TABLE, TIME_TABLE = "goals", "table1", "training-time"
 
+COMMAND = (
+    "python -m training.paper --out docs/results/paper --work paper-work --logs LOG --parts PART"
+)
 HOW_TO_READ = """\
 Recall and nDCG are over the whole catalogue, per page view, means over page views with a positive
 (macro; micro is in `*-metrics.csv`), ± the standard deviation between seeds. A difference has its
@@ -189,10 +192,12 @@ class Page:
             "",
             *(
                 f"- {titles[part.log]}, {part.kind}: {part.runs} of {part.expected} runs, "
-                f"{part.provenance}."
+                f"{part.hours:.1f} hours of training, {part.provenance}."
                 for part in parts
             ),
             *(f"- {log.title}, {kind}: {NOT_RUN}." for log, kind in self._missing()),
+            "",
+            f"A part is made by `{COMMAND}`, all of them by `make paper`.",
         ]
         return "\n".join(said).strip()
 

@@ -63,7 +63,7 @@ class Found:
     costs: Json
     user_Q: Rows
     fronts: dict[str, FoundFront]
-    config: str = ""  # hash of what it was trained by; none in files from before it was kept
+    config: str = ""  # hash of what it was trained by
     made: str = ""  # when, by which commit, where
 
 
@@ -77,12 +77,12 @@ def run_variant(
     log: Path, work: Path, variant: Variant, seed: int, settings: Sequence[str]
 ) -> Path:
     """Train, judge and keep, unless that has been done; `settings` are the log's and the tuned."""
-    file, config = judged_file(work, variant, seed), _config(variant, seed, settings)
+    file = judged_file(work, variant, seed)
     if was_judged(work, variant, seed, settings):
         return file
-    bundles = train_and_release(log, work / "releases", config)
+    bundles = train_and_release(log, work / "releases", _config(variant, seed, settings))
     found = judge(bundles, log, work / "releases")
-    save_found(file, replace(found, config=_digest(config), made=provenance()))
+    save_found(file, replace(found, config=configured(variant, seed, settings), made=provenance()))
     _forget_checkpoint(bundles, work / "releases")
     return file
 
@@ -94,7 +94,7 @@ def was_judged(work: Path, variant: Variant, seed: int, settings: Sequence[str])
         return False
     with np.load(file, allow_pickle=False) as arrays:
         made_by = json.loads(arrays["record"].tobytes()).get("config", "")
-    if made_by not in ("", _digest(_config(variant, seed, settings))):
+    if made_by != configured(variant, seed, settings):
         raise ConfigError(
             f"{file}: expected what the settings of this study found, got what others did: "
             "delete it, or give another --work"
@@ -102,13 +102,15 @@ def was_judged(work: Path, variant: Variant, seed: int, settings: Sequence[str])
     return True
 
 
+def configured(variant: Variant, seed: int, settings: Sequence[str]) -> str:
+    """Hash of the configuration that a run is trained by."""
+    config = _config(variant, seed, settings)
+    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()
+
+
 def _config(variant: Variant, seed: int, settings: Sequence[str]) -> TrainConfig:
     said = [*settings, *variant.settings, f"seed={seed}"]
     return load_config(variant.preset, None, said, method=variant.method)
-
-
-def _digest(config: TrainConfig) -> str:
-    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()
 
 
 def judge(bundles: Sequence[Bundle], log_directory: Path, out: Path) -> Found:

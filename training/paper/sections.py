@@ -8,8 +8,9 @@ from pathlib import Path
 
 from bundle.writing import write_atomically
 from training.paper.figures import front_picture
+from training.paper.findings import Findings
 from training.paper.fronts import Fronts
-from training.paper.gains import gain_table, worth_of_exposures, worth_of_the_cascade
+from training.paper.gains import gain_table, worth_of_exposures
 from training.paper.study import CORNER, Kind, Study
 from training.paper.sweeps import Sweep, file_name, sweep_picture, sweep_table, trained, weighed
 from training.paper.table import NOT_RUN, Row, Table, together
@@ -76,9 +77,9 @@ def methods(shown: Shown) -> str:
     )
     parts = [
         f"Page views judged: {judged}. All figures: {shown.figures('tables')}",
+        seeds_made(study, found),
         shown.table(gain_table(study, found)),
         worth_of_exposures(study, found),
-        worth_of_the_cascade(shown.fronts),
     ]
     tables = {
         f"{stage}, {view} list": table_2(study, found, stage, view)
@@ -91,13 +92,21 @@ def methods(shown: Shown) -> str:
         parts.append(f"**{title}**\n\n{text}" if main else _folded(title, text))
     parts.append(shown.file(together(f"{found.log.name}-table2", tables)))
     cold, cost = shown.table(cold_slices(study, found)), shown.table(costs(study, found))
-    cold_title = "Cold items and cold users: recall@50 of the own list (positives)"
+    cold_title = "Cold items and cold users: recall@50 of the fused list (positives)"
     return "\n\n".join([*parts, _folded(cold_title, cold), _folded("Costs", f"{COSTS}\n\n{cost}")])
 
 
+def seeds_made(study: Study, found: Findings) -> str:
+    """How many seeds the figures are means of."""
+    made = {variant.name: len(found.of(variant.name)) for variant in study.main(found.log)}
+    fewer = [f"{name} {count}" for name, count in made.items() if count < study.seeds]
+    return f"Seeds: {study.seeds}" + (f", but {', '.join(fewer)}." if fewer else " of each method.")
+
+
 COSTS = (
-    "Parameters trained are those of all networks of a method, the exposure model's among them; "
-    "served are those of all its models, towers that they share once. Of a model per objective, "
+    "Parameters trained are those of all networks of a method, the exposure model's among them, "
+    "beside them those that its last phase may change; served are those of all its models, towers "
+    "that they share once. Of a model per objective, "
     "dimensions, searches and bytes are those of the last two objectives: searched one by one, or "
     "joined to one vector. `dmmp`'s two share their items: joined is the sum of its user vectors. "
     "After the exposure model, LoRA trains what it has beyond what it serves, BitFit biases alone."

@@ -2,7 +2,7 @@
 
 Decisions
 - Two views that are never mixed: for each objective the list that a method makes for it, and the
-  one fused list for all of them. A method with one list has it in both.
+  one fused list for all of them. A method with one list is in the second view alone.
 - Methods from the exposure model and from scratch are apart: most of the gap between them is
   access to exposures, not method.
 - CSMF's lead is CSMF minus the method: paired by seed and user, 95 % interval, two-sided p.
@@ -84,7 +84,7 @@ def cold_slices(study: Study, found: Findings) -> Table:
 
     def row(variant: Variant) -> Row:
         means = [
-            _figure(found, variant, own(stage), stage, METRICS[0], part=part)
+            _figure(found, variant, fused(stage), stage, METRICS[0], part=part)
             for stage, part in pairs
         ]
         return (variant.name, *means)
@@ -99,6 +99,7 @@ def costs(study: Study, found: Findings) -> Table:
     header = (
         "method",
         "parameters trained",
+        "in the last phase",
         "served",
         "examples seen",
         "seconds",
@@ -119,7 +120,8 @@ def costs(study: Study, found: Findings) -> Table:
         served = cost["parameters"] // (len(cost["dims"]) if once else 1)
         searches = "1" if len(users) == 1 else f"{len(users)}, or 1 of {sum(items)}"
         sizes = [sum(items) * size for size in (2, 4)]
-        trained = (cost["trained_parameters"], served, cost["examples"], seconds)
+        last = cost["phases"][-1]["trainable"]
+        trained = (cost["trained_parameters"], last, served, cost["examples"], seconds)
         return (variant.name, *trained, _times(users), _times(items), searches, *sizes)
 
     return Table(f"{found.log.name}-costs", header, by_start(study.main(found.log), row))

@@ -84,7 +84,8 @@ def test_figures_on_the_page_are_those_that_were_found(written):
 def test_every_slice_is_in_the_file_of_all_metrics(written):
     with (written.parent / "two-metrics.csv").open() as file:
         rows = [*csv.DictReader(file)]
-    assert len(rows) == len(NAMES) * 2 * 2 * 4  # methods, views, objectives, slices
+    lists = 2 * len(NAMES) - 1  # of one vector the fused one alone
+    assert len(rows) == lists * 2 * 4  # objectives, slices
     assert float(rows[0]["recall@50 micro"]) == pytest.approx(float(rows[0]["recall@50 macro"]) / 2)
 
 
@@ -102,6 +103,7 @@ def test_a_page_of_nothing_says_so(tmp_path):
     assert "0 of 28 runs" in text
     assert "- a log of three stages, ablations: not run." in text
     assert "| Fig. 5a, η | a log of three stages | best at 1.8 |  | not run |" in text
+    assert "| Fig. 4, τ retained | a log of three stages | best at 0.25 |  | not run |" in text
 
 
 def test_what_another_command_measured_is_on_the_page_under_its_own_heading(written):
@@ -141,8 +143,11 @@ def test_sweeps_can_be_measured_where_nothing_else_was(tmp_path):
 def test_the_page_says_of_each_part_where_it_was_measured(written):
     opening = written.read_text().partition("## ")[0]
     made = "2026-11-21, commit abc, 2 cores of some; 2026-11-22, commit abc, 2 cores of some."
-    assert f"- a log of three stages, sweeps: 3 of 3 runs, {made[:38]}" in opening
-    assert f"- a log of two stages, tables: 8 of 8 runs, {made}" in opening
+    assert (
+        f"- a log of three stages, sweeps: 3 of 3 runs, 0.0 hours of training, {made[:38]}"
+        in opening
+    )
+    assert f"- a log of two stages, tables: 8 of 8 runs, 0.0 hours of training, {made}" in opening
 
 
 def test_a_page_written_again_from_its_parts_is_the_same(written):

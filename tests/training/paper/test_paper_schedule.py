@@ -1,10 +1,12 @@
 """Many runs: each once, in processes of their own; one that fails stops the rest."""
 
+from dataclasses import replace
+
 import pytest
 from support.judged import found
 
 from training.errors import ConfigError
-from training.paper.run import judged_file, save_found
+from training.paper.run import configured, judged_file, save_found
 from training.paper.schedule import Run, run_all
 from training.paper.study import Variant
 
@@ -17,8 +19,16 @@ def run_of(tmp_path, name, settings=()):
 
 def test_what_has_been_judged_is_not_run_again(tmp_path):
     run = run_of(tmp_path, "csmf")
-    save_found(judged_file(tmp_path, run.variant, 0), found(run.variant, STAGES, 0.5))
+    judged = replace(found(run.variant, STAGES, 0.5), config=configured(run.variant, 0, ()))
+    save_found(judged_file(tmp_path, run.variant, 0), judged)
     run_all([run], 1, "nothing to do")  # there is no log to run it on
+
+
+def test_what_was_judged_by_other_settings_is_refused(tmp_path):
+    run = run_of(tmp_path, "csmf")
+    save_found(judged_file(tmp_path, run.variant, 0), found(run.variant, STAGES, 0.5))
+    with pytest.raises(ConfigError, match="got what others did"):
+        run_all([run], 1, "nothing to do")
 
 
 def test_a_run_that_fails_ends_the_study_by_name(tmp_path):

@@ -79,7 +79,7 @@ def test_a_slice_of_nothing_has_no_recall(findings):
 
 def test_what_serves_the_last_two_objectives_is_what_counts(findings):
     table = costs(QUICK, findings)
-    serving = {name: row[4:] for name, row in rows(table).items() if row[0] is not None}
+    serving = {name: row[5:] for name, row in rows(table).items() if row[0] is not None}
     assert serving["csmf"] == ("64", "64", "1", 128, 256)
     assert serving["full-ft"] == ("2 × 64", "2 × 64", "2, or 1 of 128", 256, 512)
 
@@ -88,9 +88,9 @@ def test_models_that_share_their_items_are_joined_at_no_cost_and_their_towers_co
     findings,
 ):
     table = rows(costs(QUICK, findings))
-    assert table["dmmp"][4:] == ("2 × 64", "64", "2, or 1 of 64", 128, 256)
-    one, several = table["dmmp"][1], table["full-ft"][1]
-    assert (one, several) == (1000, 3000)
+    assert table["dmmp"][5:] == ("2 × 64", "64", "2, or 1 of 64", 128, 256)
+    (last, one), (_, several) = table["dmmp"][1:3], table["full-ft"][1:3]
+    assert (last, one, several) == (100, 1000, 3000)
 
 
 def test_an_ablation_is_held_against_csmf_in_recall_and_hypervolume(findings):
