@@ -5,11 +5,14 @@ Decisions
   mean.
 - Of 8 bits the steps of a dim are even, and their range is that of all items, since what is longest
   is what is found.
-- Of 4 bits a dim has 16 levels, by k-means on a sample (FAISS's product quantizer, with a part for
-  each dim), which are scanned in registers (its fast scan). They are added unpacked, as FAISS packs
-  only what it assigns to cells itself, and packed once all are there.
+- Of 4 bits a dim has 16 levels (FAISS's product quantizer, with a part for each dim), which are
+  scanned in registers (its fast scan). They are added unpacked, as FAISS packs only what it assigns
+  to cells itself, and packed once all are there.
+- Levels are by Lloyd's algorithm on a sorted sample, where a level's share is a stretch and its
+  mean a difference of sums. FAISS's k-means, made for many dims, stops far from it (a sixth to two
+  fifths more error) and takes tens of times as long.
 
-Dimension letters: N items, M vector dims, C cells, B block.
+Dimension letters: N items, M vector dims, C cells, B block, L levels.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ from bundle.codes import Codes
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 BLOCK = 65_536
-LEVELS_SAMPLE = 16_384  # items that choose the levels of 4 bits
+LEVELS, LEVELS_SAMPLE = 16, 65_536  # of 4 bits, and the items that choose them
+PASSES, SETTLED = 200, 1e-4  # of Lloyd's algorithm, until no level moves by more than this part
 
 
 def empty(
@@ -39,8 +43,8 @@ def empty(
     if codes == "int4":
         index = parts = faiss.IndexIVFPQ(quantizer, dim, cells, dim, 4, product)
         parts.by_residual = True
-        parts.pq.cp.max_points_per_centroid = LEVELS_SAMPLE // 16
-        parts.pq.train(_sample(items_NM, cells_N, means_CM))
+        levels_ML = best_levels(_sample(items_NM, cells_N, means_CM))
+        faiss.copy_array_to_vector(levels_ML.ravel(), parts.pq.centroids)
     else:
         kind = kinds.QT_8bit if residual else kinds.QT_fp16
         index = steps = faiss.IndexIVFScalarQuantizer(
@@ -69,6 +73,27 @@ def packed(index: faiss.IndexIVF) -> faiss.IndexIVF:
     index.replace_invlists(nothing, True)
     fast.orig_invlists = nothing
     return fast
+
+
+def best_levels(values_BM: Floats) -> Floats:
+    """The LEVELS numbers of each dim [M, L], ascending, that its values lie nearest to."""
+    sorted_MB = np.ascontiguousarray(np.sort(values_BM, axis=0).T)
+    dims, count = sorted_MB.shape
+    sums_MB1 = np.zeros((dims, count + 1))
+    np.cumsum(sorted_MB, axis=1, dtype=np.float64, out=sums_MB1[:, 1:])
+    quantiles_L = ((np.arange(LEVELS) + 0.5) / LEVELS * count).astype(int)
+    even_ML = np.linspace(sorted_MB[:, 0], sorted_MB[:, -1], LEVELS, axis=1, dtype=np.float64)
+    levels_ML = 0.75 * sorted_MB[:, quantiles_L] + 0.25 * even_ML  # apart where many are equal
+    for _ in range(PASSES):
+        between = (levels_ML[:, 1:] + levels_ML[:, :-1]) / 2
+        found = [np.searchsorted(*each) for each in zip(sorted_MB, between, strict=True)]
+        edges = np.pad(found, ((0, 0), (1, 1)), constant_values=((0, 0), (0, count)))
+        sizes_ML, totals_ML = np.diff(edges), np.diff(np.take_along_axis(sums_MB1, edges, axis=1))
+        before_ML, used_ML = levels_ML, sizes_ML > 0  # one that nothing is near to stays
+        levels_ML = np.where(used_ML, totals_ML / np.maximum(sizes_ML, 1), before_ML)
+        if np.allclose(levels_ML, before_ML, rtol=SETTLED, atol=0):
+            break
+    return levels_ML.astype(np.float32)
 
 
 def _sample(items_NM: Floats, cells_N: NDArray[np.int32], means_CM: Floats) -> Floats:

@@ -14,6 +14,7 @@ from index_builder.build import build_index
 from index_builder.calibrate import Target, calibrate, recall_by_score
 from index_builder.cells import cell_count, fill_cells
 from index_builder.cli import summary
+from index_builder.codes import LEVELS, best_levels
 from index_builder.invert import SHORT_FROM, Asking, build_inverted, codes_to_try
 from index_builder.progress import Phases, Progress
 from index_builder.settings import BuildSettings
@@ -123,6 +124,42 @@ def asking(rng, items_NM):
 def built(items_NM, rng, wanted="auto"):
     target, phases = Target(0.95, 1.0), Phases()
     return build_inverted(items_NM, asking(rng, items_NM), target, wanted, 0, phases)
+
+
+def error_of(values_BM, levels_ML):
+    """Mean squared distance of values to the nearest level of their dim."""
+    return np.square(values_BM[:, :, None] - levels_ML).min(axis=2).mean()
+
+
+def test_levels_are_nearer_to_what_they_stand_for_than_those_of_faiss():
+    values_BM = np.random.default_rng(0).standard_t(4, (8192, 4)).astype(np.float32)
+    faiss_levels = faiss.ProductQuantizer(4, 4, 4)
+    faiss_levels.train(values_BM)
+    theirs_ML = faiss.vector_to_array(faiss_levels.centroids).reshape(4, LEVELS)
+    assert error_of(values_BM, best_levels(values_BM)) < 0.95 * error_of(values_BM, theirs_ML)
+
+
+def test_no_single_level_can_be_moved_to_where_it_is_better():
+    values_BM = np.random.default_rng(1).normal(size=(4096, 2)).astype(np.float32)
+    levels_ML = best_levels(values_BM)
+    least = error_of(values_BM, levels_ML)
+    for place in np.ndindex(levels_ML.shape):
+        for step in (-0.05, 0.05):
+            moved_ML = levels_ML.copy()
+            moved_ML[place] += step
+            assert error_of(values_BM, moved_ML) > least
+
+
+def test_levels_are_not_spent_on_what_many_items_share():
+    values_B1 = np.zeros((1600, 1), np.float32)
+    values_B1[::4, 0] = np.arange(400)  # of equal values one level is enough
+    levels_L = best_levels(values_B1)[0]
+    assert len(np.unique(levels_L)) >= LEVELS - 2
+    assert error_of(values_B1, levels_L[None]) < 60
+
+
+def test_a_dim_that_says_nothing_has_levels_all_the_same():
+    np.testing.assert_array_equal(best_levels(np.full((700, 1), 2.5, np.float32)), 2.5)
 
 
 def test_a_small_catalogue_gets_fp16_at_once():
