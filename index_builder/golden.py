@@ -6,6 +6,8 @@ stage alone. Together they notice a swapped tower, a shifted row, a wrong segmen
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,17 +32,19 @@ def golden_set(
     stages = bundle.segments.names
     alone = [{stage: float(stage == only) for stage in stages} for only in stages]
     turns = [bundle.manifest.weights, *(ObjectiveWeights.parse(one, stages) for one in alone)]
-    cases = []
-    for turn, (record, user_M) in enumerate(zip(records[:CASES], users_BM, strict=False)):
-        weights = turns[turn % len(turns)]
-        query_1M = scale_query(user_M[None], weights.as_array(), bundle.segments)
-        rows_1K, scores_1K = exact_top_k(query_1M, items_NM, LENGTH)
-        cases.append(
+    asked = list(zip(records[:CASES], users_BM, cycle(turns), strict=False))
+    queries_BM = np.stack(
+        [scale_query(user_M, weights.as_array(), bundle.segments) for _, user_M, weights in asked]
+    )
+    best = exact_top_k(queries_BM, items_NM, LENGTH)
+    return GoldenSet(
+        cases=[
             GoldenCase(
                 user=record,
                 weights=weights.as_dict(),
-                item_ids=[item_id.decode() for item_id in ids_N[rows_1K[0]]],
-                scores=scores_1K[0].tolist(),
+                item_ids=[item_id.decode() for item_id in ids_N[rows_K]],
+                scores=scores_K.tolist(),
             )
-        )
-    return GoldenSet(cases=cases)
+            for (record, _, weights), rows_K, scores_K in zip(asked, *best, strict=True)
+        ]
+    )

@@ -7,13 +7,13 @@ Decisions
 - Encoding, beside onnxruntime in a bare loop: the same tower, batches and threads, over arrays that
   are encoded already. Ours reads the table, encodes, runs the tower, hashes and writes.
 - Index, beside FAISS alone: plain k-means on the same sample, as many iterations, and adding to an
-  inverted file of the same codes. Ours is all that a build does with vectors: whitening, cells,
-  filling, effort map, writing, hashing.
+  inverted file of the same codes. Ours is all that a build does with vectors: copies, whitening,
+  cells, filling, effort map, golden set, writing, hashing.
 - Both go in turns, in several rounds, and the least that a step took counts. It is given on the
   clock and in the processor's time: where other programs keep the cores busy, what it costs.
-- The table is the log's items again and again, under other ids, up to ENCODED of them; the vectors
-  are the published index's, enlarged (`index_builder.enlarge`); users are its calibration sample,
-  half of them to shape the cells.
+- The table is the log's items, encoded as often as ENCODED needs: under other ids the tower would
+  know none of them. The vectors are the published index's, enlarged (`index_builder.enlarge`);
+  users are its calibration sample, half of them to shape the cells.
 
 Dimension letters: N items, M vector dims, B users, G directions.
 """
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import resource
 import shlex
 import sys
@@ -36,13 +37,11 @@ from typing import Any
 
 import faiss
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bundle.codes import Codes
 from bundle.faiss_file import write_faiss
 from bundle.files import sha256
-from bundle.scoring import scale_query
+from bundle.scoring import exact_top_k, scale_query
 from bundle.store import Bundle, Index, read_current, read_pair
 from bundle.towers import open_item_tower
 from index_builder.bench.building_page import GOALS, NAME, met, page, ratios, write_page
@@ -59,13 +58,15 @@ from index_builder.cells import (
 )
 from index_builder.codes import BLOCK, Floats
 from index_builder.columns import feature_columns
+from index_builder.copies import find_copies
 from index_builder.encode import AT_ONCE, encode_unfinished
 from index_builder.enlarge import enlarge
+from index_builder.golden import CASES, LENGTH
 from index_builder.grid import weight_directions
 from index_builder.progress import Progress
 from index_builder.provenance import commit, machine
 from index_builder.settings import BuildSettings
-from index_builder.tables import ITEMS, Catalogue, open_items
+from index_builder.tables import ITEMS, open_items
 from index_builder.truth import find_truth
 from index_builder.unfinished import unfinished
 
@@ -91,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     began, measured = datetime.now(UTC), commit()
     bundle, index = read_pair(options.releases, read_current(options.releases))
     with tempfile.TemporaryDirectory(prefix="csmf-building-", dir=options.scratch) as scratch:
-        rounds = measure_encoding(bundle, options.log, Path(scratch), options.encoded)
+        encoded, rounds = measure_encoding(bundle, options.log, Path(scratch), options.encoded)
         steps = _least([rounds() for _ in range(options.rounds)])
         rounds = measure_index(bundle, index, options.items, Path(scratch))
         steps |= _least([rounds() for _ in range(options.rounds)])
@@ -109,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "machine": machine(),
         "threads": faiss.omp_get_max_threads(),
         "items": options.items,
-        "encoded": options.encoded,
+        "encoded": encoded,
         "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "steps": {name: vars(cost) for name, cost in steps.items()},
     }
@@ -131,10 +132,11 @@ def timed(step: Callable[..., Any], *given: object) -> tuple[Any, Cost]:
     return made, Cost(time.perf_counter() - clock, time.process_time() - processor)
 
 
-def measure_encoding(bundle: Bundle, log: Path, scratch: Path, items: int) -> Round:
-    """Both ways to vectors, one after the other."""
-    catalogue = repeated_items(bundle, log / ITEMS, items, scratch / ITEMS)
+def measure_encoding(bundle: Bundle, log: Path, scratch: Path, items: int) -> tuple[int, Round]:
+    """Both ways to vectors, one after the other: of how many items, at least so many."""
     features, tower = bundle.schema.item, open_item_tower(bundle)
+    catalogue = open_items(log / ITEMS, [feature.name for feature in features])
+    times = math.ceil(items / len(catalogue))
     encoded = [
         bundle.schema.encode_item(feature_columns(batch, features), len(rows_B)).arrays
         for rows_B, batch in catalogue.batches()
@@ -148,25 +150,18 @@ def measure_encoding(bundle: Bundle, log: Path, scratch: Path, items: int) -> Ro
 
     def bare() -> None:
         with ThreadPoolExecutor(faiss.omp_get_max_threads()) as pool:
-            for _ in pool.map(tower.embed, pieces):
+            for _ in pool.map(tower.embed, pieces * times):
                 pass
 
     def ours() -> None:
-        with unfinished(scratch, "measured") as kept:
-            encode_unfinished(bundle, catalogue, kept, Progress("encode", "items", items))
+        for _ in range(times):
+            with unfinished(scratch, "measured") as kept:
+                encode_unfinished(bundle, catalogue, kept, Progress("encode", "items", items))
 
-    return lambda: {"encode_bare": timed(bare)[1], "encode": timed(ours)[1]}
+    def costs() -> dict[str, Cost]:
+        return {"encode_bare": timed(bare)[1], "encode": timed(ours)[1]}
 
-
-def repeated_items(bundle: Bundle, items: Path, count: int, path: Path) -> Catalogue:
-    """A table of as many items as asked: those of another, again and again, under other ids."""
-    names = [feature.name for feature in bundle.schema.item]
-    table = pq.read_table(items, columns=sorted({"item_id", *names}))
-    table = table.take(pa.array(np.arange(count) % table.num_rows))
-    place = table.schema.get_field_index("item_id")
-    others = pa.array([f"{name}.{row}" for row, name in enumerate(table["item_id"].to_pylist())])
-    pq.write_table(table.set_column(place, "item_id", others), path)
-    return open_items(path, names)
+    return times * len(catalogue), costs
 
 
 def measure_index(bundle: Bundle, index: Index, items: int, scratch: Path) -> Round:
@@ -182,14 +177,22 @@ def measure_index(bundle: Bundle, index: Index, items: int, scratch: Path) -> Ro
     target = Target(BuildSettings().target_recall, 1.0)
 
     def seal(inverted: InvertedFile) -> None:
+        exact_top_k(queries[0][:CASES], items_NM, LENGTH)  # as for the golden set
         vector_facts(items_NM, segments, inverted)
         write_faiss(inverted.faiss_index, scratch)
         for path in (*scratch.glob("items.[fl]*"), scratch / "vectors.npy"):
             sha256(path)
             sha256(path)  # once for the manifest, once to verify
 
+    def fill(
+        items_NM: Floats, whitening_M: Floats, centroids_CM: Floats, count: Progress
+    ) -> InvertedFile:
+        copies = find_copies(items_NM)
+        return fill_cells(items_NM, whitening_M, centroids_CM, count, copies, CODES)
+
     def effort_map(inverted: InvertedFile, progress: Progress) -> None:
-        asked, longest = (directions_GS, segments), list_lengths(items)[-1]
+        measured_GS = np.concatenate([directions_GS, bundle.manifest.weights.as_array()[None]])
+        asked, longest = (measured_GS, segments), list_lengths(items)[-1]
         truth = find_truth(measuring_BM, items_NM, *asked, longest, progress)
         calibrate(inverted, items_NM, truth, target)
 
@@ -199,7 +202,7 @@ def measure_index(bundle: Bundle, index: Index, items: int, scratch: Path) -> Ro
         centroids_CM, steps["kmeans"] = timed(train_centroids, items_NM, whitening_M, 0, CODES)
         _, steps["faiss_add"] = timed(faiss_add, items_NM, bare_CM)
         cells = items_NM, whitening_M, centroids_CM
-        inverted, steps["fill"] = timed(fill_cells, *cells, count, None, CODES)
+        inverted, steps["fill"] = timed(fill, *cells, count)
         _, steps["effort_map"] = timed(effort_map, inverted, count)
         _, steps["seal"] = timed(seal, inverted)
         return steps
