@@ -104,11 +104,12 @@ class _Candidates:
 
     def offer(self, start: int, scores_Sn: Floats) -> None:
         """Take what is good enough of a block of items, given each stage's own scores."""
-        maybe = np.flatnonzero((scores_Sn >= self._floors_S1).any(axis=0))
-        good = (self._weights_GS @ scores_Sn[:, maybe] >= self._limits_G1).any(axis=0)
+        maybe = np.flatnonzero(np.logical_or.reduce(scores_Sn >= self._floors_S1))
+        scores_SP = scores_Sn.take(maybe, axis=1)
+        good = np.logical_or.reduce(self._weights_GS @ scores_SP >= self._limits_G1)
         taken = maybe[good]
         self._rows.append(start + taken)
-        self._scores.append(scores_Sn[:, taken])
+        self._scores.append(scores_SP[:, good])
         self._held += len(taken)
         if self._held > self._full:
             self._sift()
