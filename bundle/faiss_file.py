@@ -32,8 +32,8 @@ def write_faiss(index: faiss.Index, directory: Path) -> None:
         faiss.write_index(index, str(directory / ITEMS))
         return
     lists, owned = index.invlists, index.own_invlists
-    index.own_invlists = False
-    index.invlists = _write_lists(index, directory / LISTS)
+    on_disk = _write_lists(index, directory / LISTS)
+    index.own_invlists, index.invlists = False, on_disk
     try:
         faiss.write_index(index, str(directory / ITEMS))
     finally:

@@ -32,7 +32,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.effort import EffortMap, EffortPoint, reduced_cells
-from bundle.scoring import exact_top_k
 from bundle.segments import Segments
 from index_builder.cells import InvertedFile
 from index_builder.errors import BelowTargetError
@@ -46,7 +45,6 @@ AIM = 0.2  # recall aims at this share fewer misses than the target allows
 SHARES = (0.7, 0.5, 0.35)
 ROUNDING = 1e-5  # of a query's largest score: float32 sums in another order
 SAMPLE = 16  # users whose lists are searched for, others under each direction
-USERS_BLOCK = 256  # queries per exact scan: bounds memory
 
 
 @dataclass(frozen=True)
@@ -200,19 +198,6 @@ def _kept(
         found += recall_by_score(found_BK, lists.scores_BK[asks_B], queries_BM, items_NM)
         reached += float(np.mean(lists.depths_BK[asks_B] <= effort))
     return min(1.0, found / reached) if found else 1.0
-
-
-def exact_in_blocks(
-    queries_BM: Floats, items_NM: Floats, k: int
-) -> tuple[NDArray[np.int64], Floats]:
-    """`exact_top_k` over blocks of queries, so that scores of all users never exist at once."""
-    parts = [
-        exact_top_k(queries_BM[start : start + USERS_BLOCK], items_NM, k)
-        for start in range(0, len(queries_BM), USERS_BLOCK)
-    ]
-    return np.concatenate([rows for rows, _ in parts]), np.concatenate(
-        [scores for _, scores in parts]
-    )
 
 
 def _depths(

@@ -31,15 +31,16 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.scoring import scale_query
+from bundle.scoring import exact_top_k, scale_query
 from bundle.segments import Segments
-from index_builder.calibrate import ROUNDING, exact_in_blocks
+from index_builder.calibrate import ROUNDING
 from index_builder.cells import fill_cells, train_centroids, visiting, whitening
 from index_builder.layouts.table import Cost, Setting
 from index_builder.layouts.vectors import KERNELS, Drawn, Floats
 from index_builder.progress import Phases
 
 JUDGED_USERS = 256  # whose lists are scanned for exactly too; the cells of 64 differ by half
+USERS_BLOCK = 256  # queries of an exact scan: bounds memory
 GROWTH = 1.1  # of the visits, until the recall is at its target
 Rows = NDArray[np.int64]
 
@@ -185,6 +186,17 @@ def _effort(layout: Layout, built: Built, users_UKM: Floats, setting: Setting) -
     while probes < built.index.nlist and recall(probes) < setting.recall:
         probes = min(built.index.nlist, math.ceil(probes * GROWTH))
     return Effort(recall(setting.probes), probes)
+
+
+def exact_in_blocks(queries_QX: Floats, items_NX: Floats, k: int) -> tuple[Rows, Floats]:
+    """`exact_top_k` over blocks of queries, so that scores of all queries never exist at once."""
+    parts = [
+        exact_top_k(queries_QX[start : start + USERS_BLOCK], items_NX, k)
+        for start in range(0, len(queries_QX), USERS_BLOCK)
+    ]
+    return np.concatenate([rows for rows, _ in parts]), np.concatenate(
+        [scores for _, scores in parts]
+    )
 
 
 def found_share(items_NX: Floats, queries_QX: Floats, exact_L: Rows, found_L: Rows) -> float:
