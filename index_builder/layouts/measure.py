@@ -10,8 +10,10 @@ Decisions
   items. They are timed twice: visiting as many cells, and as many as each needs for its target
   recall of its own exact list, since equal effort does not find equally much.
 - An item counts as found by its score, so ties are fair.
-- Rounds alternate between the layouts, one user at a time on one thread. A ratio is the median over
-  rounds of the ratio within a round: other programs slow a round's layouts alike.
+- In a round all users ask all layouts, one at a time on one thread, in an order drawn anew: whoever
+  asks after another finds in the caches what that one read, which is more than scaling costs. A
+  ratio is the median over rounds of the ratio within a round: other programs slow a round's layouts
+  alike.
 
 Dimension letters: U users, K kernels, M dims of one vector, Q queries of a user, X dims of an item,
 L list, R rounds.
@@ -21,11 +23,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median
 
 import faiss
 import numpy as np
@@ -43,6 +44,7 @@ JUDGED_USERS = 256  # whose lists are scanned for exactly too; the cells of 64 d
 USERS_BLOCK = 256  # queries of an exact scan: bounds memory
 GROWTH = 1.1  # of the visits, until the recall is at its target
 Rows = NDArray[np.int64]
+Ask = Callable[[Floats], Rows]  # a user's vectors [K, M] → a list
 
 
 @dataclass(frozen=True)
@@ -110,19 +112,16 @@ def measure(setting: Setting, drawn: Drawn, scratch: Path, phases: Phases) -> li
             efforts.append(_effort(layout, built[layout.item_dims], judged_UKM, setting))
             progress.advance(1)
     with phases("search", "rounds", setting.rounds) as progress:
-        seconds = []
+        seconds, rng = [], np.random.default_rng(setting.seed)
         for _ in range(setting.rounds):
-            seconds.append(
-                [
-                    [
-                        _seconds(layout, built[layout.item_dims], drawn.asking_UKM, setting.k, each)
-                        for each in (setting.probes, effort.probes)
-                    ]
-                    for layout, effort in zip(layouts, efforts, strict=True)
+            for probes_L in ([setting.probes] * len(layouts), [each.probes for each in efforts]):
+                asks = [
+                    _ask(*each, built, setting.k) for each in zip(layouts, probes_L, strict=True)
                 ]
-            )
+                seconds.append(_round(asks, drawn.asking_UKM, rng))
             progress.advance(1)
-    return _costs(layouts, built, np.array(seconds), efforts)
+        seconds_RL2 = np.array(seconds).reshape(setting.rounds, 2, -1).swapaxes(1, 2)
+    return _costs(layouts, built, seconds_RL2, efforts)
 
 
 def _asked(layout: Layout, users_UKM: Floats) -> Floats:
@@ -141,15 +140,21 @@ def _build(items_NX: Floats, queries_QX: Floats, path: Path, phases: Phases) -> 
     return Built(items_NX, inverted.faiss_index, path.stat().st_size)
 
 
-def _seconds(layout: Layout, built: Built, users_UKM: Floats, k: int, probes: int) -> float:
-    """Median over users of one answer: queries, search, merge."""
-    parameters = visiting(probes)
-    seconds = []
-    for user_KM in users_UKM:
+def _ask(layout: Layout, probes: int, built: Mapping[int, Built], k: int) -> Ask:
+    """One user's whole answer: queries, search, merge."""
+    parameters, index = visiting(probes), built[layout.item_dims].index
+    return lambda user_KM: merge(*index.search(layout.queries(user_KM), k, params=parameters))
+
+
+def _round(asks: Sequence[Ask], users_UKM: Floats, rng: np.random.Generator) -> list[float]:
+    """Median over users of one answer of each layout, in an order drawn anew."""
+    seconds_LU = np.empty((len(asks), len(users_UKM)))
+    for place in rng.permutation(seconds_LU.size):
+        layout, user = np.unravel_index(place, seconds_LU.shape)
         start = time.perf_counter()
-        merge(*built.index.search(layout.queries(user_KM), k, params=parameters))
-        seconds.append(time.perf_counter() - start)
-    return median(seconds)
+        asks[layout](users_UKM[user])
+        seconds_LU[layout, user] = time.perf_counter() - start
+    return [float(each) for each in np.median(seconds_LU, axis=1)]
 
 
 def merge(scores_QL: Floats, rows_QL: Rows) -> Rows:

@@ -22,7 +22,8 @@ PAPER_BYTES = {"MVKE": "+299 %"}  # storage over one vector: the only figure of 
 NOTE = """Bytes are those of the index file: fp16 codes, 8 bytes of id an item, the cells' means.
 In codes alone MVKE takes four times as much, which is the paper's +299 %. Milliseconds are one
 user's whole answer on one thread, median over users and rounds: scaling the segments (CSMF),
-searching, merging (DMMP). Ratios of time are medians over rounds of the ratio within a round.
+searching, merging (DMMP). In a round all users ask all layouts, in an order drawn anew. Ratios of
+time are medians over rounds of the ratio within a round.
 
 Searches are timed twice: visiting as many cells, and as many as a layout needs for one recall of
 its own exact list.
