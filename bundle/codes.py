@@ -12,7 +12,7 @@ Decisions
 - FETCHED was measured on a million vectors of 64 dims, at equal visits. 8 bits: 1.1 times as many
   came within .003 of the recall of fp16, 1.3 within .0011, 1.5 within .0002. 4 bits, under the
   worst weights: one and a half times as many and 96 keep .998 of a list of 10, .996 of 100, .997 of
-  500; twice as many and 64 more keep .995, .997, .999 in a tenth more time.
+  500; twice as many and 64 more keep .995, .997, .999 in 7 to 15 % more time.
 
     ids_L = index.search(query_1M, fetched(k, codes))[1][0]
     ids_K, scores_K = rescored(query_M, ids_L, vectors_NM, k, copies)  # where they are short

@@ -156,7 +156,8 @@ def measure_encoding(bundle: Bundle, log: Path, scratch: Path, items: int) -> tu
     def ours() -> None:
         for _ in range(times):
             with unfinished(scratch, "measured") as kept:
-                encode_unfinished(bundle, catalogue, kept, Progress("encode", "items", items))
+                progress = Progress("encode", "items", len(catalogue))
+                encode_unfinished(bundle, catalogue, kept, progress)
 
     def costs() -> dict[str, Cost]:
         return {"encode_bare": timed(bare)[1], "encode": timed(ours)[1]}

@@ -125,11 +125,19 @@ def _given(log: StudyLog, raw: dict[str, Path]) -> bool:
 
 
 def _make_log(log: StudyLog, work: Path, raw: dict[str, Path]) -> None:
+    said = work / "log.command"  # whoever draws a log anew must not judge runs of another
     if (work / "log").exists():
+        if not said.exists() or said.read_text("utf-8") != " ".join(log.command):
+            raise ConfigError(
+                f"{work / 'log'}: expected what `csmf-log {' '.join(log.command)}` makes, found a "
+                "log that was made otherwise: delete it with what was judged on it, or give "
+                "another --work"
+            )
         return
     filled = {"raw": str(raw.get(log.raw or "", "")), "out": str(work / "log")}
     if make_log([word.format(**filled) for word in log.command]) != 0:
         raise ConfigError(f"{log.title}: its log could not be made; see above")
+    said.write_text(" ".join(log.command), "utf-8")
 
 
 def _run_part(

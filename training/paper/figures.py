@@ -40,12 +40,12 @@ def front_picture(study: Study, fronts: Fronts) -> bytes:
         for each in contestants(study, fronts.findings)
         if fronts.seeds(each) and len(each.parts) == 1
     ]
-    figure, best = Figure(figsize=(13, 6), layout="constrained"), best_union(study, fronts.findings)
+    figure, best = Figure(figsize=(13, 6), layout="constrained"), _starred(study, fronts)
     first, second = fronts.findings.stages[-2:]
     for axes, wide in zip(figure.subplots(1, 2), (False, True), strict=True):
         for contestant in reversed(drawn):  # CSMF last, on top
             _draw_front(axes, fronts, contestant, _style(study, contestant), wide=wide)
-        if best is not None:
+        if best is not None and (wide or "scratch" not in best):
             axes.plot(*fronts.mean_front(one_list_of(best)).T, **{**BEST, "label": f"{best}, best"})
         axes.set(xlabel=f"{first} recall@{FRONT_K}", ylabel=f"{second} recall@{FRONT_K}")
         axes.set_title("with methods from scratch" if wide else "from the exposure model")
@@ -54,6 +54,12 @@ def front_picture(study: Study, fronts: Fronts) -> bytes:
     figure.legend([*named.values()][::-1], [*named][::-1], loc="outside right upper", fontsize=8)
     figure.suptitle(fronts.findings.log.title)
     return _png(figure)
+
+
+def _starred(study: Study, fronts: Fronts) -> str | None:
+    """The best-tuned union, if its front can be drawn."""
+    best = best_union(study, fronts.findings)
+    return best if best is not None and fronts.seeds(one_list_of(best)) else None
 
 
 def _style(study: Study, contestant: Contestant) -> Mapping[str, Any]:

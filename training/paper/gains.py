@@ -3,8 +3,9 @@
 Decisions
 - The best rival is the best on test, as in the paper's table: that flatters rivals, by what the
   best of several gains from luck. Both are then shown over the seeds that both have.
-- Rivals are the paper's, and the three ways to fine-tune. In own lists those that have one for
-  each objective: lists that serve all objectives at once are rivals of the fused one.
+- Rivals are the paper's, the three ways to fine-tune, and the larger and the taught ones. In own
+  lists those that have one for each objective: lists that serve all objectives at once are rivals
+  of the fused one.
 - Rivals from the exposure model and from scratch are asked apart: what is only ahead of the latter
   shows what exposures are worth, not what the cascade is worth.
 """

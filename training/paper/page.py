@@ -50,7 +50,8 @@ LAYOUTS = "table4"  # .json and .md, as `index_builder.layouts` writes them
 GOAL_TABLE, LOG_TABLE, TIME_TABLE = "goals", "table1", "training-time"
 
 COMMAND = (
-    "python -m training.paper --out docs/results/paper --work paper-work --logs LOG --parts PART"
+    "python -m training.paper --out docs/results/paper --work paper-work --logs LOG --parts PART "
+    "[--raw LOG=FILE]"
 )
 HOW_TO_READ = """\
 Recall and nDCG are over the whole catalogue, per page view, means over page views with a positive

@@ -96,13 +96,16 @@ def ahead_on_both(study: Study, found: Findings) -> Verdict:
 
 
 def best_union(study: Study, found: Findings) -> str | None:
-    """The union with the largest product of both recalls on validation, on seeds that all have."""
+    """The union with the largest product of both recalls on validation.
+
+    Over the seeds that all of them and CSMF have; None without any.
+    """
     unions = [
         variant.name
         for variant in study.main(found.log)
         if variant.method == UNION and variant != TAUGHT_MIX and found.of(variant.name)
     ]
-    seeds = set[int]().union(*map(found.of, unions)).intersection(*map(found.of, unions))
+    seeds = set(found.of(OURS)).intersection(*map(found.of, unions))
     recalls = {
         name: _on_validation(found, name, ONE_LIST, seeds)[0].prod() for name in unions if seeds
     }

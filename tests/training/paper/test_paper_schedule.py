@@ -6,6 +6,7 @@ import pytest
 from support.judged import found
 
 from training.errors import ConfigError
+from training.paper.cli import main
 from training.paper.run import configured, judged_file, save_found
 from training.paper.schedule import Run, run_all
 from training.paper.study import Variant
@@ -36,3 +37,11 @@ def test_a_run_that_fails_ends_the_study_by_name(tmp_path):
     with pytest.raises(ConfigError, match="no such setting") as failed:
         run_all(runs, 1, "doomed")
     assert f"in the run run 0, seed 0, on {tmp_path / 'log'}" in failed.value.__notes__
+
+
+def test_runs_on_a_log_that_was_made_otherwise_are_refused(tmp_path, capsys):
+    (tmp_path / "work" / "dense" / "log").mkdir(parents=True)
+    (tmp_path / "work" / "dense" / "log.command").write_text("simulate --seed 3")
+    where = ["--out", str(tmp_path / "page"), "--work", str(tmp_path / "work")]
+    assert main([*where, "--quick", "--logs", "dense"]) == 2
+    assert "found a log that was made otherwise" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from support.judged import found
 
-from training.paper.study import FULL, LONG_TRIAL, MAIN, TRIALS, Variant
+from training.paper.study import FULL, LONG_TRIAL, MAIN, TAUGHT_MIX, TRIALS, Variant
 from training.paper.tune import (
     choose,
     read_choices,
@@ -83,3 +83,13 @@ def test_a_method_that_has_a_choice_is_not_tuned_again():
     assert {"youtubednn-mix", "csmf"}.isdisjoint(left)
     assert {"youtubednn-mix, from scratch", "plain cascade"} <= set(left)
     assert without_choice({}, tuned) == tuned
+
+
+def test_the_taught_union_has_trials_of_its_own_where_it_is_run():
+    tuned = {
+        log.name: {each.name: len(trials) for each, trials in trial_variants(FULL.tuned(log), 5)}
+        for log in FULL.logs
+    }
+    assert tuned["dense"][TAUGHT_MIX.name] == 4
+    assert TAUGHT_MIX.name not in tuned["conflict"]
+    assert tuned["dense"]["youtubednn-sep"] == 5  # from scratch

@@ -8,8 +8,16 @@ from training.evaluation.intervals import Difference
 from training.paper.contender import WEIGHTS
 from training.paper.findings import Findings
 from training.paper.fronts import Fronts
-from training.paper.study import QUICK
-from training.paper.verdicts import FAILED, HELD, NOISE, ahead_on_both, outcome, verdicts
+from training.paper.study import QUICK, Variant
+from training.paper.verdicts import (
+    FAILED,
+    HELD,
+    NOISE,
+    ahead_on_both,
+    best_union,
+    outcome,
+    verdicts,
+)
 
 STAGES = ("exposure", "click", "conversion")
 
@@ -73,3 +81,16 @@ def test_the_third_goal_is_held_against_the_best_way_to_fine_tune():
     third = verdicts(QUICK, fronts({"csmf": 0.6, "full-ft": 0.5, "bitfit": 0.7}))[2]
     assert third.outcome == FAILED
     assert "over bitfit (not held)" in third.sentence
+
+
+def test_the_best_union_is_chosen_over_seeds_that_all_have():
+    each = fronts({"csmf": 0.6, "youtubednn-mix x2": 0.5, "youtubednn-mix x5": 0.55}).findings
+    better = found(Variant("youtubednn-mix x2", "youtubednn-mix"), STAGES, 0.9, 7)
+    each.runs["youtubednn-mix x2"][7] = better  # a seed that nobody else has
+    assert best_union(QUICK, each) == "youtubednn-mix x5"
+
+
+def test_unions_of_other_seeds_than_csmf_are_no_ground_for_a_verdict():
+    each = fronts({"csmf": 0.6, "youtubednn-mix": 0.5}).findings
+    each.runs["youtubednn-mix"] = {7: each.runs["youtubednn-mix"][0]}
+    assert ahead_on_both(QUICK, each).outcome == "not run"
