@@ -35,7 +35,7 @@ from index_builder.settings import Wanted
 from index_builder.truth import find_truth
 
 SHORT_FROM = 200_000  # items
-FEWEST = 624  # items that 16 levels can be chosen by: FAISS asks for 39 a level
+FEWEST = 624  # items that choose 16 levels: 39 a level, as FAISS asks for its own
 Keep = Callable[[str, Callable[[], Floats]], Floats]  # a step's name and the step → its result
 
 
