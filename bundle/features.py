@@ -10,7 +10,6 @@ Each feature becomes one ONNX input named as the feature:
 Unknown categories, missing values and whole missing columns are served, and unknown categories are
 counted. A value of the wrong type is refused with a FeatureError.
 
-    schema.encode_user({"user_id": ["u7"], "recent_items": [["i3", "i9"]]}, rows=1)
 """
 
 from __future__ import annotations
@@ -18,17 +17,16 @@ from __future__ import annotations
 import math
 import reprlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from bundle.columns import Coded, Column, is_numbers
-from bundle.vocabulary import Entries, Vocabulary, are_distinct, look_up
+from bundle.vocabulary import Vocabulary
 
 CLIP = 10.0  # standard deviations: one absurd number must not make an infinite vector
 ROUNDING = 1e-9  # of a mean: a smaller deviation is that of equal numbers
@@ -207,68 +205,6 @@ class Vector(_Feature):
 
 
 Feature = Annotated[Categorical | CategorySequence | Numeric | Vector, Field(discriminator="type")]
-
-
-class FeatureSchema(BaseModel):
-    """`features.json`: what each tower reads, in input order, and the vocabularies."""
-
-    # Entries differ: to look for equal ones would take as long as all the rest of the parsing.
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, cache_strings="none")
-    format: Literal["csmf-features"] = "csmf-features"
-    format_version: Literal[1] = 1
-    vocabularies: dict[str, Entries] = Field(description="row i+1 of the table is entry i")
-    user: list[Feature] = Field(min_length=1)
-    item: list[Feature] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> FeatureSchema:
-        for tower in (self.user, self.item):
-            names = [feature.name for feature in tower]
-            if len(set(names)) != len(names):
-                raise ValueError(f"feature names of one tower must differ: {names}")
-            for feature in tower:
-                wanted = getattr(feature, "vocabulary", None)
-                if wanted is not None and wanted not in self.vocabularies:
-                    raise ValueError(f"feature {feature.name!r}: no vocabulary {wanted!r}")
-        for name, entries in self.vocabularies.items():
-            if not are_distinct(entries):
-                raise ValueError(f"vocabulary {name!r}: entries must be non-empty and differ")
-        return self
-
-    def rows_of(self, vocabulary: str) -> Vocabulary:
-        """Category → row of its embedding table (0 is kept for unknown).
-
-        Made when first asked for: a server never needs the vocabularies of items alone.
-        """
-        if vocabulary not in self._rows:
-            self._rows[vocabulary] = look_up(self.vocabularies[vocabulary])
-        return self._rows[vocabulary]
-
-    @cached_property
-    def _rows(self) -> dict[str, Vocabulary]:
-        return {}
-
-    def encode_user(self, columns: Mapping[str, Column], rows: int) -> EncodedFeatures:
-        """Encode `rows` user records given as columns; absent columns count as missing."""
-        return self._encode(self.user, columns, rows)
-
-    def encode_item(self, columns: Mapping[str, Column], rows: int) -> EncodedFeatures:
-        """Encode `rows` item records given as columns; absent columns count as missing."""
-        return self._encode(self.item, columns, rows)
-
-    def _encode(
-        self, features: Sequence[Feature], columns: Mapping[str, Column], rows: int
-    ) -> EncodedFeatures:
-        arrays: dict[str, NDArray[Any]] = {}
-        unknown: dict[str, int] = {}
-        for feature in features:
-            column = columns.get(feature.name, [None] * rows)
-            if isinstance(feature, Categorical | CategorySequence):
-                vocabulary = self.rows_of(feature.vocabulary)
-                arrays[feature.name], unknown[feature.name] = feature.encode(column, vocabulary)
-            else:
-                arrays[feature.name] = feature.encode(column)
-        return EncodedFeatures(arrays, {name: count for name, count in unknown.items() if count})
 
 
 def build_vocabulary(columns: Iterable[Column], min_count: int = 1) -> list[str]:

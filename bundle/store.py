@@ -5,7 +5,8 @@ releases/<run_id>/index/<build_id>/    index:  index.json + the files it lists
 releases/CURRENT                       the pair to serve
 
 with staged_bundle(releases, run_id) as directory:
-    ...write the towers, features.json, evaluation.json, MODEL_CARD.md into directory...
+    write_schema(directory, schema)
+    ...write the towers, evaluation.json and MODEL_CARD.md into directory...
     seal_bundle(directory, run_id=..., segments=..., default_weights=..., certificates=...)
 bundle = read_bundle(releases / run_id)
 """
@@ -24,7 +25,6 @@ from numpy.typing import NDArray
 from bundle import errors
 from bundle.attributes import AttributeColumn, attribute_files, read_attributes
 from bundle.copies import COPIES, Copies, copies_files, read_copies
-from bundle.features import FeatureSchema
 from bundle.files import Digest, describe_files, load_array, read_json, verify_files
 from bundle.manifest import (
     BUNDLE_FILES,
@@ -39,6 +39,7 @@ from bundle.manifest import (
     Segment,
     StageCertificate,
 )
+from bundle.schema import FeatureSchema, read_schema, schema_files
 from bundle.segments import Segments
 from bundle.writing import staged_directory, to_json, write_atomically
 
@@ -119,7 +120,7 @@ def seal_bundle(
         ],
         default_weights=default_weights,
         certificates=list(certificates),
-        files=describe_files(directory, BUNDLE_FILES),
+        files=describe_files(directory, [*BUNDLE_FILES, *schema_files(directory)]),
     )
     write_atomically(directory / BUNDLE_MANIFEST, to_json(manifest))
 
@@ -146,7 +147,7 @@ def read_bundle(directory: Path, run_id: str = "", digest_of: Digest | None = No
         check_name(BUNDLE_MANIFEST, "run_id", run_id or directory.resolve().name, manifest.run_id)
         beside = frozenset({INDEXES, DELTAS})
         verify_files(directory, BUNDLE_MANIFEST, manifest.files, BUNDLE_FILES, beside, digest_of)
-        schema, _ = read_json(directory / "features.json", FeatureSchema)
+        schema = read_schema(directory, {entry.path for entry in manifest.files})
         return Bundle(directory, manifest, schema, digest)
 
 

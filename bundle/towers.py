@@ -19,8 +19,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from bundle import errors
-from bundle.features import Feature, FeatureSchema, TensorSpec
+from bundle.features import Feature, TensorSpec
 from bundle.onnx_file import read_model
+from bundle.schema import FeatureSchema
 from bundle.store import Bundle
 
 OUTPUT = "embedding"

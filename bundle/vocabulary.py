@@ -37,13 +37,13 @@ class Packed(Sequence[str]):
     """Many entries, all different, as bytes of one width."""
 
     def __init__(self, entries_V: NDArray[np.bytes_]) -> None:
-        self._entries_V = entries_V
+        self.entries_V = entries_V
         ascending = bool((entries_V[1:] > entries_V[:-1]).all())
         self._order_V = None if ascending else np.argsort(entries_V, kind="stable").astype(np.int32)
         self._sorted_V = entries_V if self._order_V is None else entries_V[self._order_V]
 
     def __len__(self) -> int:
-        return len(self._entries_V)
+        return len(self.entries_V)
 
     @overload
     def __getitem__(self, place: int) -> str: ...
@@ -51,13 +51,18 @@ class Packed(Sequence[str]):
     def __getitem__(self, place: slice) -> list[str]: ...
     def __getitem__(self, place: int | slice) -> str | list[str]:
         if isinstance(place, slice):
-            return [entry.decode() for entry in self._entries_V[place].tolist()]
-        return str(self._entries_V[place].decode())
+            return [entry.decode() for entry in self.entries_V[place].tolist()]
+        return str(self.entries_V[place].decode())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and self[:] == other[:]
 
     __hash__ = None  # type: ignore[assignment]  # a sequence of texts, like a list
+
+    @property
+    def ascending(self) -> bool:
+        """Whether the entries are sorted as bytes, which is by code points."""
+        return self._order_V is None
 
     @property
     def distinct(self) -> bool:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bundle.attributes import AttributeColumn
-from bundle.features import FeatureSchema
+from bundle.schema import FeatureSchema
 from index_builder.errors import InputError
 
 BATCH_ROWS = 8192

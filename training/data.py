@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bundle.features import FeatureSchema
+from bundle.schema import FeatureSchema
 from training.encoding import encode_items, encode_requests, fit_schema
 from training.logs.reader import Log
 

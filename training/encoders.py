@@ -22,7 +22,8 @@ import zlib
 import torch
 from torch import Tensor, nn
 
-from bundle.features import Categorical, CategorySequence, Feature, FeatureSchema, Numeric, Vector
+from bundle.features import Categorical, CategorySequence, Feature, Numeric, Vector
+from bundle.schema import FeatureSchema
 from training.ownership import ByOwner, OwnedTable
 
 TABLE_SCALE = 0.1  # standard deviation of a fresh table: the scores of a fresh model are near zero

@@ -23,11 +23,11 @@ from bundle.features import (
     CategorySequence,
     EncodedFeatures,
     Feature,
-    FeatureSchema,
     Numeric,
     Vector,
     build_vocabulary,
 )
+from bundle.schema import FeatureSchema
 from bundle.towers import OUTPUT
 from training.logs.errors import LogError
 from training.logs.reader import Log

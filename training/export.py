@@ -25,7 +25,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from bundle.features import Categorical, CategorySequence, Feature, FeatureSchema, Vector
+from bundle.features import Categorical, CategorySequence, Feature, Vector
+from bundle.schema import FeatureSchema
 from bundle.towers import OUTPUT
 from bundle.towers import Tower as OnnxTower
 from training.errors import ExportError

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bundle.features import Feature, FeatureSchema
+from bundle.features import Feature
+from bundle.schema import FeatureSchema
 from training.config import ModelConfig
 from training.encoders import CategoryEncoder, InputEncoder, build_encoder
 from training.ownership import ByOwner, OwnedLinear, replace_entries

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bundle.schema import write_schema
 from bundle.store import seal_bundle, staged_bundle
 from bundle.towers import Tower as OnnxTower
 from bundle.weights import ObjectiveWeights, WeightsError
-from bundle.writing import to_json
 from training.card import model_card
 from training.config import TrainConfig
 from training.data import TrainingData
@@ -98,7 +98,7 @@ def release(served: Served, run: FinishedRun, releases: Path, bundle_id: str) ->
             weights=weights.as_dict(),
             evaluation=evaluation,
         )
-        (directory / "features.json").write_bytes(to_json(run.data.schema))
+        write_schema(directory, run.data.schema)
         (directory / "evaluation.json").write_text(json.dumps(evaluation, indent=1) + "\n")
         (directory / "MODEL_CARD.md").write_text(card, encoding="utf-8")
         seal_bundle(

@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import redis
 
-from bundle.features import CategorySequence, FeatureError, FeatureSchema
+from bundle.features import CategorySequence, FeatureError
+from bundle.schema import FeatureSchema
 from service.features.layout import USER, connect, id_of, key_of
 
 BATCH_ROWS = 1000  # also the users of one pipeline

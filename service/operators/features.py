@@ -24,7 +24,8 @@ import orjson
 import redis
 
 from bundle.errors import BundleError
-from bundle.features import FeatureError, FeatureSchema
+from bundle.features import FeatureError
+from bundle.schema import FeatureSchema
 from bundle.store import read_bundle, read_current
 from service.features.known import FeaturesUrlError
 from service.features.layout import SEEN, USER, connect, key_of

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from bundle.features import FeatureSchema, Vector
+from bundle.features import Vector
 from bundle.files import Digest
 from bundle.manifest import Current, GoldenSet
+from bundle.schema import FeatureSchema
 from bundle.segments import Segments
 from bundle.store import Bundle, Index, read_pair
 from bundle.towers import Tower, open_user_tower

@@ -9,11 +9,11 @@ from bundle.features import (
     Categorical,
     CategorySequence,
     FeatureError,
-    FeatureSchema,
     Numeric,
     Vector,
     build_vocabulary,
 )
+from bundle.schema import FeatureSchema
 
 SCHEMA = FeatureSchema(
     vocabularies={"item_id": ["a", "b", "c"], "city": ["7", "x"]},

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from attacks import open_as_a_server
 from corpus.attack import ATTACKS, BUILD, Attack, Target, make_sound
-from corpus.tools import reseal_bundle
+from corpus.tools import map_vocabulary, reseal_bundle
 
 import bundle
 from bundle import errors
-from bundle.features import FeatureSchema
 from bundle.files import read_json
+from bundle.schema import FeatureSchema
 from bundle.store import publish, read_bundle, read_current, read_index, read_pair
 from bundle.writing import staged_directory, to_json, write_atomically
 
@@ -152,3 +152,14 @@ def test_arrays_are_mapped_not_read(target):
     pair = read_bundle(target.bundle)
     index = read_index(target.index, pair)
     assert type(index.item_vectors_NM).__name__ == "memmap"
+
+
+def test_a_vocabulary_in_a_file_of_its_own_is_the_same(target):
+    before = read_bundle(target.bundle).schema
+    map_vocabulary(target, "item_id")
+    after = read_bundle(target.bundle).schema
+    assert after == before
+    recent = {"recent_items": [["i0000003", "?"], None]}
+    rows_BL = after.encode_user(recent, 2).arrays["recent_items"]
+    assert rows_BL.tolist() == before.encode_user(recent, 2).arrays["recent_items"].tolist()
+    assert rows_BL.any()

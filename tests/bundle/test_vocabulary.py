@@ -5,7 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from bundle.features import Categorical, FeatureSchema
+from bundle.features import Categorical
+from bundle.schema import FeatureSchema, read_schema, schema_files, write_schema
 from bundle.vocabulary import LARGE, Packed, are_distinct, look_up, packed
 from bundle.writing import to_json
 
@@ -84,3 +85,24 @@ def test_a_schema_with_many_categories_survives_its_json_and_takes_little_memory
     assert to_json(again) == content
     np.testing.assert_array_equal([1, LARGE, 0, 0], rows_B)
     assert kept_bytes < 32 * LARGE
+
+
+def test_large_sorted_vocabularies_are_written_to_files_and_mapped(tmp_path):
+    field = Categorical(name="item_id", vocabulary="item_id")
+    vocabularies = {
+        "item_id": sorted(MANY),
+        "unsorted": MANY,
+        "odd name": sorted(MANY),
+        "few": ["a"],
+    }
+    schema = FeatureSchema(vocabularies=vocabularies, user=[field], item=[field])
+    write_schema(tmp_path, schema)
+    assert schema_files(tmp_path) == ["vocabulary.item_id.npy"]
+    assert len((tmp_path / "features.json").read_bytes()) < 2 * 16 * LARGE
+    again = read_schema(tmp_path, schema_files(tmp_path))
+    columns = {"item_id": ["item0", "item65535", "?", None]}
+    rows_B = again.encode_user(columns, 4).arrays["item_id"]
+    assert again == schema
+    np.testing.assert_array_equal(rows_B, schema.encode_user(columns, 4).arrays["item_id"])
+    assert isinstance(again.vocabularies["item_id"], Packed)
+    assert not again.vocabularies["item_id"].entries_V.flags.owndata

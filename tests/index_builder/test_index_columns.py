@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 
 from bundle.columns import Coded
-from bundle.features import Categorical, FeatureError, FeatureSchema, Numeric, Vector
+from bundle.features import Categorical, FeatureError, Numeric, Vector
+from bundle.schema import FeatureSchema
 from index_builder.columns import feature_columns
 
 SCHEMA = FeatureSchema(

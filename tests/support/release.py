@@ -21,13 +21,7 @@ from numpy.typing import NDArray
 
 from bundle.attributes import Attribute, AttributeColumn, write_attributes
 from bundle.delta import seal_delta, staged_delta
-from bundle.features import (
-    Categorical,
-    CategorySequence,
-    FeatureSchema,
-    Numeric,
-    Vector,
-)
+from bundle.features import Categorical, CategorySequence, Numeric, Vector
 from bundle.manifest import (
     GoldenCase,
     GoldenSet,
@@ -35,6 +29,7 @@ from bundle.manifest import (
     StageCertificate,
     VectorFacts,
 )
+from bundle.schema import FeatureSchema, write_schema
 from bundle.scoring import exact_top_k, scale_query
 from bundle.segments import Segments
 from bundle.store import (
@@ -124,7 +119,7 @@ def write_bundle(
         for tower, features in (("user", schema.user), ("item", schema.item)):
             model = make_tower(features, tables, segments.dim, rng)
             (directory / f"{tower}_tower.onnx").write_bytes(model.SerializeToString())
-        (directory / "features.json").write_bytes(to_json(schema))
+        write_schema(directory, schema)
         (directory / "evaluation.json").write_text("{}\n")
         (directory / "MODEL_CARD.md").write_text("# Random towers\n\nUntrained, for tests.\n")
         seal_bundle(

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.features import FeatureSchema
+from bundle.schema import FeatureSchema
 from bundle.scoring import Floats, exact_top_k, scale_query
 from bundle.segments import Segments
 from bundle.store import Bundle

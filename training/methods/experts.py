@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bundle.features import Feature, FeatureSchema
+from bundle.features import Feature
+from bundle.schema import FeatureSchema
 from training.config import TrainConfig
 from training.encoders import build_encoder
 from training.errors import ConfigError

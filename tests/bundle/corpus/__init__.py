@@ -9,3 +9,4 @@ from corpus import documents as documents
 from corpus import indexes as indexes
 from corpus import published as published
 from corpus import towers as towers
+from corpus import vocabularies as vocabularies

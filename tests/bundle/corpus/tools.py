@@ -81,6 +81,24 @@ def edit_features(target: Target, change: Callable[[dict[str, Any]], object]) ->
     reseal_bundle(target)
 
 
+def map_vocabulary(target: Target, name: str, entries_V: np.ndarray | None = None) -> None:
+    """Move a vocabulary into a file of its own; these entries, or its own."""
+    moved = load(target.bundle / "features.json")["vocabularies"][name]
+    np.save(
+        target.bundle / f"vocabulary.{name}.npy",
+        np.array(moved, "S") if entries_V is None else entries_V,
+    )
+    manifest = load(target.bundle / "bundle.json")
+    manifest["files"].append({"path": f"vocabulary.{name}.npy", "bytes": 0, "sha256": "0" * 64})
+    save(target.bundle / "bundle.json", manifest)
+
+    def move(schema: dict[str, Any]) -> None:
+        schema["vocabularies"].pop(name)
+        schema["mapped"].append(name)
+
+    edit_features(target, move)
+
+
 def edit_attributes(target: Target, change: Callable[[list[dict[str, Any]]], object]) -> None:
     document = load(target.index / "attributes.json")
     change(document["attributes"])
