@@ -9,7 +9,6 @@ Each feature becomes one ONNX input named as the feature:
 
 Unknown categories, missing values and whole missing columns are served, and unknown categories are
 counted. A value of the wrong type is refused with a FeatureError.
-
 """
 
 from __future__ import annotations

@@ -50,14 +50,16 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def read_json(path: Path, model: type[Model]) -> tuple[Model, str]:
+def read_json(path: Path, model: type[Model], context: object = None) -> tuple[Model, str]:
     """Parse and validate a JSON file; the model and the sha256 of the very bytes parsed.
+
+    The context is what the model's validators are told besides.
 
     A sound file is parsed once: while a large vocabulary is read, a server's other threads wait.
     """
     content, wrong = read_bytes(path), None
     try:
-        found = model.model_validate_json(content)
+        found = model.model_validate_json(content, context=context)
     except ValidationError as error:
         wrong = error
     suspect = any(word in content for word in SUSPECT) or SUSPECT_VERSION.search(content)

@@ -4,7 +4,8 @@ Decisions
 - Four million categories as JSON take a second of each start to parse, and then 60 MB of each
   process. As a sorted array in a file of its own they are mapped, and shared by all.
 - Sorted is how `build_vocabulary` makes them. What is not, or does not pack (see vocabulary.py),
-  stays in the JSON, which any reader of a bundle may rely on as before.
+  stays in the JSON.
+- Once read, a schema holds all vocabularies alike: nobody else knows of the files.
 
     write_schema(directory, schema)
     schema = read_schema(directory, listed)
@@ -21,16 +22,24 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from bundle import errors
 from bundle.columns import Column
 from bundle.features import NAME, Categorical, CategorySequence, EncodedFeatures, Feature
 from bundle.files import load_array, read_json
-from bundle.vocabulary import Entries, Packed, Vocabulary, are_distinct, look_up
+from bundle.vocabulary import WIDEST, Entries, Packed, Vocabulary, are_distinct, look_up
 from bundle.writing import to_json
 
 FEATURES = "features.json"
+VOCABULARY = re.compile(rf"vocabulary\.({NAME.strip('^$')})\.npy")
 
 
 class FeatureSchema(BaseModel):
@@ -41,11 +50,18 @@ class FeatureSchema(BaseModel):
     format: Literal["csmf-features"] = "csmf-features"
     format_version: Literal[1] = 1
     vocabularies: dict[str, Entries] = Field(description="row i+1 of the table is entry i")
-    mapped: list[str] = Field(
-        default=[], description="more of them, in files: vocabulary.<name>.npy"
-    )
     user: list[Feature] = Field(min_length=1)
     item: list[Feature] = Field(min_length=1)
+
+    @field_validator("vocabularies", mode="after")
+    @classmethod
+    def _with_those_in_files(
+        cls, given: dict[str, Sequence[str]], info: ValidationInfo
+    ) -> dict[str, Sequence[str]]:
+        mapped: Mapping[str, Sequence[str]] = info.context or {}
+        if twice := sorted(given.keys() & mapped.keys()):
+            raise ValueError(f"a vocabulary is given once, here or in a file: {twice}")
+        return {**given, **mapped}
 
     @model_validator(mode="after")
     def _consistent(self) -> FeatureSchema:
@@ -55,10 +71,8 @@ class FeatureSchema(BaseModel):
                 raise ValueError(f"feature names of one tower must differ: {names}")
             for feature in tower:
                 wanted = getattr(feature, "vocabulary", None)
-                if wanted is not None and wanted not in {*self.vocabularies, *self.mapped}:
+                if wanted is not None and wanted not in self.vocabularies:
                     raise ValueError(f"feature {feature.name!r}: no vocabulary {wanted!r}")
-        if len({*self.vocabularies, *self.mapped}) < len(self.vocabularies) + len(self.mapped):
-            raise ValueError(f"a vocabulary is given once: {self.mapped}")
         for name, entries in self.vocabularies.items():
             if not are_distinct(entries):
                 raise ValueError(f"vocabulary {name!r}: entries must be non-empty and differ")
@@ -108,46 +122,38 @@ def write_schema(directory: Path, schema: FeatureSchema) -> None:
         if isinstance(entries, Packed) and entries.ascending and re.fullmatch(NAME, name)
     }
     small = {name: each for name, each in schema.vocabularies.items() if name not in large}
-    document = schema.model_copy(update={"vocabularies": small, "mapped": sorted(large)})
+    document = schema.model_copy(update={"vocabularies": small})
     for name, entries in large.items():
-        np.save(directory / vocabulary_file(name), entries.entries_V)
+        np.save(directory / f"vocabulary.{name}.npy", entries.entries_V)
     (directory / FEATURES).write_bytes(to_json(document))
 
 
 def read_schema(directory: Path, listed: Collection[str]) -> FeatureSchema:
-    """The schema of a directory whose manifest lists these files, its vocabularies in place.
-
-    Raises a BundleError.
-    """
-    schema, _ = read_json(directory / FEATURES, FeatureSchema)
-    mapped = {name: _map_vocabulary(directory, name, listed) for name in schema.mapped}
-    return schema.model_copy(update={"vocabularies": schema.vocabularies | mapped, "mapped": []})
-
-
-def schema_files(directory: Path) -> list[str]:
-    """Names of the vocabularies' files that write_schema left in `directory`, for its manifest."""
-    document, _ = read_json(directory / FEATURES, FeatureSchema)
-    return [*map(vocabulary_file, document.mapped)]
+    """The schema of a directory whose manifest lists these files. Raises a BundleError."""
+    mapped = {
+        name[1]: _map_vocabulary(directory / file)
+        for file in sorted(listed)
+        if (name := VOCABULARY.fullmatch(file))
+    }
+    return read_json(directory / FEATURES, FeatureSchema, mapped)[0]
 
 
-def vocabulary_file(name: str) -> str:
-    """The file of a vocabulary."""
-    return f"vocabulary.{name}.npy"
+def vocabulary_files(directory: Path) -> list[str]:
+    """Names of the vocabularies' files in a directory, for its manifest."""
+    return sorted(path.name for path in directory.iterdir() if VOCABULARY.fullmatch(path.name))
 
 
-def _map_vocabulary(directory: Path, name: str, listed: Collection[str]) -> Packed:
-    file = vocabulary_file(name)
-    if file not in listed:
-        raise errors.MissingFieldError(
-            FEATURES, "mapped", expected=f"{file} in the manifest", found="none"
-        )
-    entries_V = np.asarray(load_array(directory / file, "S", (None,)))
-    wrong_V = np.concatenate([entries_V[:1] == b"", entries_V[1:] <= entries_V[:-1]])
-    if not len(entries_V) or wrong_V.any():
-        raise errors.InvalidArrayError(
-            file,
-            f"row {int(wrong_V.argmax())}" if len(entries_V) else "",
-            expected="entries that are not empty, sorted and distinct",
-            found=repr(entries_V[wrong_V.argmax()]) if len(entries_V) else "none",
-        )
-    return Packed(entries_V)
+def _map_vocabulary(path: Path) -> Packed:
+    entries_V = np.asarray(load_array(path, "S", (None,)))
+    width = entries_V.dtype.itemsize
+    if not len(entries_V) or not 0 < width <= WIDEST:
+        expected, found = f"entries of 1 to {WIDEST} bytes", f"{len(entries_V)} of {width}"
+        raise errors.InvalidArrayError(path.name, "", expected=expected, found=found)
+    entries = Packed(entries_V)
+    if not (entries.ascending and entries.distinct):
+        rest = np.flatnonzero(entries_V[1:] <= entries_V[:-1])
+        row = int(rest[0]) + 1 if len(rest) else 0
+        expected = "entries that are sorted, distinct and not empty"
+        found = repr(entries_V[row])
+        raise errors.InvalidArrayError(path.name, f"row {row}", expected=expected, found=found)
+    return entries

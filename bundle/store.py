@@ -39,7 +39,7 @@ from bundle.manifest import (
     Segment,
     StageCertificate,
 )
-from bundle.schema import FeatureSchema, read_schema, schema_files
+from bundle.schema import FeatureSchema, read_schema, vocabulary_files
 from bundle.segments import Segments
 from bundle.writing import staged_directory, to_json, write_atomically
 
@@ -120,7 +120,7 @@ def seal_bundle(
         ],
         default_weights=default_weights,
         certificates=list(certificates),
-        files=describe_files(directory, [*BUNDLE_FILES, *schema_files(directory)]),
+        files=describe_files(directory, [*BUNDLE_FILES, *vocabulary_files(directory)]),
     )
     write_atomically(directory / BUNDLE_MANIFEST, to_json(manifest))
 

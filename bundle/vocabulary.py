@@ -2,8 +2,9 @@
 
 Decisions
 - A million categories as Python texts in a dictionary take 150 MB of each process; as an array of
-  bytes 10 to 20. So from LARGE entries on they are packed, and looked up by binary search: as fast
-  as the dictionary for a user's 50 items, some microseconds slower for one.
+  bytes 10 to 20. So from LARGE entries on they are packed, as are those that a bundle has in files
+  (schema.py), and looked up by binary search: as fast as the dictionary for a user's 50 items, some
+  microseconds slower for one.
 - Packed or not, entries are a sequence of texts in the order of the rows.
 - What does not pack well stays a list: a text much longer than the others, or one with NUL in it,
   which bytes of one width cannot end with.

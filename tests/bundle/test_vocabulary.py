@@ -1,12 +1,15 @@
 """Many categories in little memory, found as a dictionary finds them."""
 
+import json
 import tracemalloc
 
 import numpy as np
 import pytest
+from support.release import make_release
 
 from bundle.features import Categorical
-from bundle.schema import FeatureSchema, read_schema, schema_files, write_schema
+from bundle.schema import FeatureSchema, read_schema, vocabulary_files, write_schema
+from bundle.towers import open_user_tower
 from bundle.vocabulary import LARGE, Packed, are_distinct, look_up, packed
 from bundle.writing import to_json
 
@@ -89,20 +92,28 @@ def test_a_schema_with_many_categories_survives_its_json_and_takes_little_memory
 
 def test_large_sorted_vocabularies_are_written_to_files_and_mapped(tmp_path):
     field = Categorical(name="item_id", vocabulary="item_id")
-    vocabularies = {
-        "item_id": sorted(MANY),
-        "unsorted": MANY,
-        "odd name": sorted(MANY),
-        "few": ["a"],
-    }
+    ordered = sorted(MANY)
+    vocabularies = {"item_id": ordered, "unsorted": MANY, "odd name": ordered, "few": ["a"]}
     schema = FeatureSchema(vocabularies=vocabularies, user=[field], item=[field])
     write_schema(tmp_path, schema)
-    assert schema_files(tmp_path) == ["vocabulary.item_id.npy"]
-    assert len((tmp_path / "features.json").read_bytes()) < 2 * 16 * LARGE
-    again = read_schema(tmp_path, schema_files(tmp_path))
+    assert vocabulary_files(tmp_path) == ["vocabulary.item_id.npy"]
+    assert "item_id" not in json.loads((tmp_path / "features.json").read_bytes())["vocabularies"]
+    again = read_schema(tmp_path, vocabulary_files(tmp_path))
     columns = {"item_id": ["item0", "item65535", "?", None]}
     rows_B = again.encode_user(columns, 4).arrays["item_id"]
     assert again == schema
     np.testing.assert_array_equal(rows_B, schema.encode_user(columns, 4).arrays["item_id"])
-    assert isinstance(again.vocabularies["item_id"], Packed)
-    assert not again.vocabularies["item_id"].entries_V.flags.owndata
+    assert isinstance(again.vocabularies["item_id"].entries_V.base, np.memmap)
+
+
+def test_a_release_of_many_items_lists_its_vocabularies_and_serves_by_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("bundle.vocabulary.LARGE", 50)
+    release = make_release(tmp_path, items=80, users=60)
+    listed = {entry.path for entry in release.bundle.manifest.files}
+    assert {"vocabulary.item_id.npy", "vocabulary.user_id.npy"} <= listed
+    recent = {"recent_items": [["i0000003", "?"]]}
+    arrays = release.bundle.schema.encode_user(recent, 1).arrays
+    assert arrays["recent_items"][0][0] == 4  # counted from 1
+    assert (
+        open_user_tower(release.bundle).embed(release.bundle.schema.encode_user({}, 1).arrays).any()
+    )

@@ -81,22 +81,17 @@ def edit_features(target: Target, change: Callable[[dict[str, Any]], object]) ->
     reseal_bundle(target)
 
 
-def map_vocabulary(target: Target, name: str, entries_V: np.ndarray | None = None) -> None:
+def map_vocabulary(
+    target: Target, moved: str, entries_V: np.ndarray | None = None, name: str = ""
+) -> None:
     """Move a vocabulary into a file of its own; these entries, or its own."""
-    moved = load(target.bundle / "features.json")["vocabularies"][name]
-    np.save(
-        target.bundle / f"vocabulary.{name}.npy",
-        np.array(moved, "S") if entries_V is None else entries_V,
-    )
+    file = f"vocabulary.{name or moved}.npy"
+    own = load(target.bundle / "features.json")["vocabularies"][moved]
+    np.save(target.bundle / file, np.array(own, "S") if entries_V is None else entries_V)
     manifest = load(target.bundle / "bundle.json")
-    manifest["files"].append({"path": f"vocabulary.{name}.npy", "bytes": 0, "sha256": "0" * 64})
+    manifest["files"].append({"path": file, "bytes": 0, "sha256": "0" * 64})
     save(target.bundle / "bundle.json", manifest)
-
-    def move(schema: dict[str, Any]) -> None:
-        schema["vocabularies"].pop(name)
-        schema["mapped"].append(name)
-
-    edit_features(target, move)
+    edit_features(target, lambda schema: schema["vocabularies"].pop(moved))
 
 
 def edit_attributes(target: Target, change: Callable[[list[dict[str, Any]]], object]) -> None:

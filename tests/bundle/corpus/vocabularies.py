@@ -11,14 +11,18 @@ from corpus.tools import edit_features, map_vocabulary
 
 @attack("T1", errors.InvalidFieldError)
 def vocabulary_both_listed_and_mapped(target: Target) -> None:
-    map_vocabulary(target, "brand")
-    edit_features(target, lambda schema: schema["vocabularies"].update(brand=["a"]))
+    map_vocabulary(target, "item_id")
+    edit_features(target, lambda schema: schema["vocabularies"].update(item_id=["a"]))
 
 
 @attack("T1", errors.InvalidFieldError)
-def vocabulary_mapped_twice(target: Target) -> None:
-    map_vocabulary(target, "brand")
-    edit_features(target, lambda schema: schema["mapped"].append("brand"))
+def mapped_vocabulary_whose_file_is_not_listed(target: Target) -> None:
+    edit_features(target, lambda schema: schema["vocabularies"].pop("item_id"))
+
+
+@attack("T1", errors.InvalidFieldError)
+def mapped_vocabulary_of_another_name(target: Target) -> None:
+    map_vocabulary(target, "item_id", name="item.id")
 
 
 @attack("T5", errors.TowerSignatureError)
@@ -26,24 +30,29 @@ def mapped_vocabulary_longer_than_the_towers_table(target: Target) -> None:
     map_vocabulary(target, "hour", np.array([f"{hour:02d}" for hour in range(99)], "S"))
 
 
-@attack("V1", errors.MissingFieldError)
-def mapped_vocabulary_whose_file_is_not_listed(target: Target) -> None:
-    edit_features(target, lambda schema: schema.update(mapped=["colour"]))
-
-
-@attack("V1", errors.MissingFieldError)
-def mapped_vocabulary_whose_name_leads_outside(target: Target) -> None:
-    edit_features(target, lambda schema: schema.update(mapped=["/../../brand"]))
-
-
-@attack("V2", errors.InvalidArrayError)
+@attack("V1", errors.InvalidArrayError)
 def vocabulary_stored_as_pickled_text(target: Target) -> None:
     map_vocabulary(target, "brand", np.array(["a", "b"], object))
 
 
-@attack("V2", errors.InvalidArrayError)
+@attack("V1", errors.InvalidArrayError)
 def vocabulary_of_wide_characters(target: Target) -> None:
     map_vocabulary(target, "brand", np.array(["a", "b"]))
+
+
+@attack("V1", errors.InvalidArrayError)
+def vocabulary_with_an_entry_that_is_too_long(target: Target) -> None:
+    map_vocabulary(target, "brand", np.array(["a", "b" * 65], "S"))
+
+
+@attack("V1", errors.InvalidArrayError)
+def vocabulary_of_many_entries_without_bytes(target: Target) -> None:
+    map_vocabulary(target, "brand", np.broadcast_to(np.array(b"", "S0"), 1 << 20))
+
+
+@attack("V2", errors.DimensionMismatchError)
+def vocabulary_of_two_dimensions(target: Target) -> None:
+    map_vocabulary(target, "brand", np.array([["a"], ["b"]], "S"))
 
 
 @attack("V3", errors.InvalidArrayError)
