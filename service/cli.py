@@ -231,7 +231,7 @@ def _serve(settings: Settings) -> None:
         log_config=log_config(settings.log_level, settings.log_format),
         log_level=settings.log_level,
         timeout_graceful_shutdown=settings.drain_s,
-        timeout_worker_healthcheck=60,  # parsing an unsorted vocabulary may hold a worker for seconds
+        timeout_worker_healthcheck=60,  # parsing a vocabulary may hold a worker for seconds
     )
     listening = [config.bind_socket()]
     if settings.workers > 1:
