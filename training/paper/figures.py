@@ -3,6 +3,8 @@
 Decisions
 - A front is drawn from means over seeds: the lists that mean validation recall keeps, where they
   are on test. A method with one list is one mark; that of the best-tuned union has a star around.
+- Larger variants and lists merged from two searches are in the table of hypervolumes alone: with
+  them nobody could read the picture.
 - Curves have bars of a standard deviation between seeds; users add to it.
 
 Dimension letters: L lists; 2 are the last two objectives.
@@ -34,11 +36,13 @@ BEST = {"color": "red", "marker": "*", "markersize": 14, "fillstyle": "none", "l
 
 
 def front_picture(study: Study, fronts: Fronts) -> bytes:
-    """Everybody's front: from the exposure model alone, and with those from scratch."""
+    """Fronts of one search: from the exposure model alone, and with those from scratch."""
+    larger = {variant.name for variant in study.larger}
     drawn = [
         each
         for each in contestants(study, fronts.findings)
         if fronts.seeds(each) and len(each.parts) == 1
+        if each.parts[0][0] not in larger and each.parts[0][1] != MERGED
     ]
     figure, best = Figure(figsize=(13, 6), layout="constrained"), _starred(study, fronts)
     first, second = fronts.findings.stages[-2:]
@@ -63,18 +67,17 @@ def _starred(study: Study, fronts: Fronts) -> str | None:
 
 
 def _style(study: Study, contestant: Contestant) -> Mapping[str, Any]:
-    """One colour and mark a method; hollow and dashed from scratch, dotted if lists are merged."""
+    """One colour and mark a method; hollow and dashed from scratch."""
     by_name = {variant.name: variant for variant in study.everything}
     variant = by_name[contestant.parts[0][0]]
     number = [*dict.fromkeys(each.method for each in study.everything)].index(variant.method)
     ours, apart = contestant == OUR_FRONT, variant.from_scratch
-    merged = contestant.parts[0][1] == MERGED
     return {
         "label": f"{MIXES[0].method} retrained" if variant in MIXES else contestant.name,
         "color": "black" if ours else f"C{number % 10}",
         "marker": MARKS[number % len(MARKS)],
-        "fillstyle": "none" if apart or merged else "full",
-        "linestyle": "--" if apart else ":" if merged else "-",
+        "fillstyle": "none" if apart else "full",
+        "linestyle": "--" if apart else "-",
         "linewidth": 2 if ours else 1,
         "markersize": 6 if ours else 5,
     }
@@ -93,10 +96,10 @@ def curves(
     at: Sequence[float],
     lines: Mapping[str, Sequence[Mean | None]],
     *,
-    marked: float | None = None,
+    marked: Mapping[float, str],
     mirrored: str = "",
 ) -> bytes:
-    """Lines over one setting; `marked` is the paper's value, `mirrored` names 1 − x on top."""
+    """Lines over one setting; `marked` are the paper's values, `mirrored` names 1 − x on top."""
     figure = Figure(figsize=(7, 4.6), layout="constrained")
     axes = figure.subplots()
     for name, means in lines.items():
@@ -110,8 +113,8 @@ def curves(
             label=name,
             linestyle="--" if "fused" in name else "-",
         )
-    if marked is not None:
-        axes.axvline(marked, color="0.6", linestyle=":", label="the paper's setting")
+    for (x, name), style in zip(marked.items(), (":", "-."), strict=False):
+        axes.axvline(x, color="0.6", linestyle=style, label=name)
     if mirrored:
         axes.secondary_xaxis("top", functions=(_rest, _rest)).set_xlabel(mirrored)
     axes.set(xlabel=label, ylabel=f"recall@{FRONT_K}", title=title)

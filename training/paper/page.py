@@ -5,7 +5,8 @@
 
 Decisions
 - Pure reading: whatever has been judged is shown, and what has not is said to be not run.
-- One page, in the order of the paper after what it comes to. Each table is also a CSV with all
+- One page: what became of the claims, the paper's tables and figures in its order, and then what it
+  does not have. Each table is also a CSV with all
   digits; figures are PNGs.
 - Parts that were not asked for stay as they were kept, with the commit that measured them.
 """
@@ -13,12 +14,15 @@ Decisions
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from bundle.writing import write_atomically
+from training.paper.claims import claim_table, in_order, not_run, statement_table, untestable
 from training.paper.findings import Findings, read_findings
-from training.paper.fronts import LISTS, Fronts
+from training.paper.fronts import Fronts
 from training.paper.logs import table_1, table_1_row
 from training.paper.parts import Part, keep, read_parts
 from training.paper.run import Found
@@ -33,69 +37,24 @@ from training.paper.sections import (
     Shown,
     judged_goals,
 )
-from training.paper.statements import (
-    ITEMS,
-    not_run,
-    on_layouts,
-    online,
-    overheads,
-    statement_table,
-    statements,
-)
+from training.paper.statements import SINGLE, Statement, on_layouts, overheads, statements
 from training.paper.study import CORNER, OURS, PARTS, PLAIN, Kind, Study, StudyLog
 from training.paper.table import NOT_RUN, Row, Table
+from training.paper.texts import COMMAND, HOW_TO_READ, OPENING, SAID, TIMED, TUNED
 from training.paper.tune import read_choices
 
 LAYOUTS = "table4"  # .json and .md, as `index_builder.layouts` writes them
 GOAL_TABLE, LOG_TABLE, TIME_TABLE = "goals", "table1", "training-time"
 
-COMMAND = (
-    "python -m training.paper --out docs/results/paper --work paper-work --logs LOG --parts PART "
-    "[--raw LOG=FILE]"
+GOAL_HEADER = (
+    "log",
+    "1 the largest front",
+    "2 ahead of one retrained list",
+    "3 within 2 % of fine-tuning",
 )
-HOW_TO_READ = """\
-Recall and nDCG are over the whole catalogue, per page view, means over page views with a positive
-(macro; micro is in `*-metrics.csv`), ± the standard deviation between seeds. A difference has its
-95 % interval in brackets and a two-sided p: a bootstrap over users, with all their page views, and
-seeds, both sides answering the same draw, seed by seed. Everything that is chosen (settings,
-weights, points of a front) is chosen on a validation period; figures are of the period after it.
-"Own list" is the list that a method makes for the objective it is judged on, "fused list" its one
-list for all; they are never compared with each other. "Held" means shown at 95 %, "not held" that
-the opposite was shown, "within noise" neither. Where a log has no exposures, the model of its first
-stage takes the exposure model's place. What surprises is explained, or said to be open, in
-`docs/paper.md`."""
-SAID = {
-    GOALS: (
-        "CSMF by the preset `default`, with what tuning chose for the log (Tuning, below), 64 "
-        "dimensions, one search. (1) Its front holds more than "
-        "that of every rival, than all lists of retrained models pooled, than two fine-tuned "
-        "models joined to 128 dimensions. (2) At some weights, chosen on validation, its fused "
-        "list is ahead of the best-tuned youtubednn-mix on both objectives. (3) Its list for each "
-        "objective is within 2 % of every model fine-tuned for that objective."
-    ),
-    METHODS: (
-        "The paper: CSMF has 0.3177 click recall@50, +6.61 % over the best rival, and 0.3694 "
-        "conversion recall@50, +7.51 %. The fused list of a method with a model per objective is "
-        "that of its last two joined in equal parts: twice the dimensions, but for `dmmp`, whose "
-        "models share their items, so that it is the sum of its user vectors."
-    ),
-    FRONT: (
-        "Weights trade objectives without training again, so a method is all the lists that it can "
-        f"serve. Of each front at most {LISTS} lists are kept, on validation; their hypervolume is "
-        "that on test. The pictures show all lists of the mean front, means over seeds."
-    ),
-    ABLATION: (
-        "CSMF is the preset `default`; the plain cascade is the preset `plain`, which has only "
-        "nested recovery, mixed negatives and replay beside the paper's parts. Each row leaves out "
-        "a part or takes back a departure from the paper; `paper's settings` takes back all. A "
-        "lead is that of the first row of its group."
-    ),
-    SETTINGS: (
-        "Fig. 4: τ is the share of information pruned; read from the axis on top, the share "
-        "retained: both readings of the paper. Fig. 5a: η. Fig. 5b to d: one weight varied, the "
-        "others at ⟨1, 1.8, 1.2⟩, nothing trained. Dotted: the paper's setting."
-    ),
-}
+TITLE = "# The paper's tables and figures, measured again"
+SAYS = {METHODS: "Table 2", ABLATION: "Table 3", SETTINGS: "Fig."}  # how items of a section begin
+BRIEFLY = METHODS  # its table has the figures
 
 
 def keep_parts(
@@ -152,27 +111,36 @@ def write_page(study: Study, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     parts = read_parts(study, out)
     page = Page(study, parts, out)
-    text = [
-        "# The paper's tables and figures, measured again",
-        page.opening(),
-        HOW_TO_READ,
+    sections = [
         page.claims(),
-        page.section(GOALS, page.over_logs(GOAL_TABLE, ("log", "goal 1", "goal 2", "goal 3"))),
         page.headed("Table 1: the logs", page.table(table_1(study, page.rows(LOG_TABLE)))),
         page.section(METHODS),
-        page.section(FRONT),
         page.section(ABLATION),
         page.section(SETTINGS, also=WEIGHTS),
-        page.headed(
-            "Table 4: storage and search time", page.apart(LAYOUTS, "index_builder.layouts")
-        ),
+        page.layouts(),
         page.training_time(),
+        page.section(GOALS, page.over_logs(GOAL_TABLE, GOAL_HEADER)),
+        page.section(FRONT),
         page.headed("Speed of training", page.apart("speed", "training.paper.speed")),
         page.tuning(),
+        page.headed("How to read it", HOW_TO_READ),
+        page.headed("Where it was measured", page.origin()),
     ]
+    text = [TITLE, contents(sections), *sections]
     file = out / "README.md"
     write_atomically(file, ("\n\n".join(text) + "\n").encode())
     return file
+
+
+def contents(sections: Sequence[str]) -> str:
+    """Links to all sections."""
+    titles = [section.partition("\n")[0].removeprefix("## ") for section in sections]
+    return " · ".join(f"[{title}](#{_anchor(title)})" for title in titles)
+
+
+def _anchor(title: str) -> str:
+    """As pages of markdown name their headings."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 class Page:
@@ -181,8 +149,8 @@ class Page:
     def __init__(self, study: Study, parts: Sequence[Part], out: Path) -> None:
         self._study, self._parts, self._out = study, parts, out
 
-    def opening(self) -> str:
-        """Where it all comes from, and what is missing."""
+    def origin(self) -> str:
+        """Where it all comes from, what is missing, and how to make it again."""
         study, parts = self._study, self._parts
         expected = sum(len(study.runs(log)) for log in study.logs)
         titles = {log.name: log.title for log in study.logs}
@@ -192,13 +160,18 @@ class Page:
             "of training, counting an exposure model in every run that starts from it.",
             "",
             *(
-                f"- {titles[part.log]}, {part.kind}: {part.runs} of {part.expected} runs, "
-                f"{part.hours:.1f} hours of training, {part.provenance}."
+                f"- `{part.log}` ({titles[part.log]}), `{part.kind}`: {part.runs} of "
+                f"{part.expected} runs, {part.hours:.1f} hours of training, {part.provenance}."
                 for part in parts
             ),
-            *(f"- {log.title}, {kind}: {NOT_RUN}." for log, kind in self._missing()),
+            *(
+                f"- `{log.name}` ({log.title}), `{kind}`: {NOT_RUN}."
+                for log, kind in self._missing()
+            ),
             "",
-            f"A part is made by `{COMMAND}`, all of them by `make paper`.",
+            f"A part is made by `{COMMAND}`, all of them by `make paper`. `tables` are Tables 1 "
+            "and 2, the front, Fig. 5b to d and training time; `ablations` are Table 3, `sweeps` "
+            "Fig. 4 and 5a.",
         ]
         return "\n".join(said).strip()
 
@@ -216,17 +189,32 @@ class Page:
         """Of a table over all logs."""
         return [row for part in self._parts for row in part.rows.get(table, ())]
 
-    def claims(self) -> str:
-        """What became of the paper's claims."""
+    @cached_property
+    def _statements(self) -> Sequence[Statement]:
+        """On all of the paper's claims, in its order."""
         made = [each for part in self._parts for each in part.statements]
         made += [each for log, kind in self._missing() for each in not_run(log, kind)]
         layouts = self._out / f"{LAYOUTS}.json"
         if layouts.exists():
             made += on_layouts(json.loads(layouts.read_text("utf-8")))
-        made.append(online())
-        made.sort(key=lambda each: ITEMS.index(each.item.partition(",")[0]))
-        said = "The paper's figures are of a private log: what can be reproduced is a direction."
-        return self.headed("The paper's claims", said, self.table(statement_table(made)))
+        return in_order([*made, *untestable()])
+
+    def claims(self) -> str:
+        """What became of the paper's claims."""
+        table = claim_table(self._statements, [log.title for log in self._study.logs])
+        every = self.file(statement_table(self._statements))
+        said = f"With figures beside the tables below, and in {every}."
+        return self.headed("The paper's claims", OPENING, table.markdown(), said)
+
+    def said(self, items: str, log: str = "", *, briefly: bool = False) -> list[str]:
+        """What is said of some items, on one log or all."""
+        lines = [
+            f"- {each.item}: **{each.verdict}**."
+            + ("" if briefly else f" The paper: {each.paper}. Here: {each.here or '–'}.")
+            for each in self._statements
+            if each.item.startswith(items) and log in ("", each.log)
+        ]
+        return ["\n".join(lines)] if lines else []
 
     def section(self, title: str, *before: str, also: str = "") -> str:
         """A heading for each log that has something here, and what it has."""
@@ -239,6 +227,8 @@ class Page:
                 if part.log == log.name and (text := part.sections.get(wanted))
             ]
             if said:
+                if title in SAYS:
+                    said[:0] = self.said(SAYS[title], log.title, briefly=title == BRIEFLY)
                 parts += [f"### {log.title}", *said]
         return self.headed(title, SAID[title], *before, *parts)
 
@@ -246,16 +236,17 @@ class Page:
         """A table over all logs."""
         return self.table(Table(name, header, {"": self.rows(name)}))
 
+    def layouts(self) -> str:
+        """Table 4."""
+        text = self.apart(LAYOUTS, "index_builder.layouts")
+        return self.headed("Table 4: storage and search time", *self.said("Table 4"), text)
+
     def training_time(self) -> str:
         """Training overhead."""
-        header = ("log", "cascade", "over its own exposure phase", f"over {CORNER}")
+        header = ("log", "cascade", f"over {SINGLE}", f"over {CORNER}")
         rows = [*self.rows(TIME_TABLE), ("the paper's", "", "1.349", "")]
-        said = (
-            "Seconds of CSMF over those of its own first phase, which trains one objective on as "
-            "many exposures, and over a model fine-tuned per objective; runs are timed beside "
-            "others on the same machine."
-        )
-        return self.headed("Training time", said, self.table(Table(TIME_TABLE, header, {"": rows})))
+        table = self.table(Table(TIME_TABLE, header, {"": rows}))
+        return self.headed("Training time", TIMED, table)
 
     def apart(self, stem: str, module: str) -> str:
         """A page that another command left beside this one, without its title."""
@@ -270,25 +261,28 @@ class Page:
         """What was chosen for each method."""
         rows: dict[str, list[Row]] = {
             name: [
-                (method, " ".join(chosen["settings"]) or "as preset", len(chosen["scores"]))
+                (
+                    method.replace("|", ", "),
+                    " ".join(chosen["settings"]) or "as preset",
+                    len(chosen["scores"]),
+                )
                 for method, chosen in choice.items()
             ]
             for name, choice in read_choices(self._out).items()
         }
         if not rows:
             return self.headed("Tuning", "No method was tuned: all run as preset.")
-        said = (
-            "Each method had as many trials with two seeds, judged on validation by the product of "
-            "the last two recalls: [tuned.json](tuned.json). From scratch a longer one more is "
-            "made today; a choice out of four is from before."
-        )
         table = Table("tuned", ("method", "chosen", "trials"), rows)
-        return self.headed("Tuning", said, self.table(table))
+        return self.headed("Tuning", TUNED, self.table(table))
 
     def table(self, table: Table) -> str:
         """The table, with a link to its file."""
+        return f"{table.markdown()}\n\n{self.file(table)}"
+
+    def file(self, table: Table) -> str:
+        """A link to the table's file alone."""
         write_atomically(self._out / f"{table.name}.csv", table.csv().encode())
-        return f"{table.markdown()}\n\n[{table.name}.csv]({table.name}.csv)"
+        return f"[{table.name}.csv]({table.name}.csv)"
 
     @staticmethod
     def headed(title: str, *parts: str) -> str:

@@ -12,7 +12,16 @@ from training.paper.findings import Findings
 from training.paper.fronts import Fronts
 from training.paper.gains import gain_table, worth_of_exposures
 from training.paper.study import CORNER, Kind, Study
-from training.paper.sweeps import Sweep, file_name, sweep_picture, sweep_table, trained, weighed
+from training.paper.sweeps import (
+    WEIGHT_OF,
+    Sweep,
+    figure,
+    file_name,
+    sweep_picture,
+    sweep_table,
+    trained,
+    weighed,
+)
 from training.paper.table import NOT_RUN, Row, Table, together
 from training.paper.tables import (
     VIEWS,
@@ -21,6 +30,7 @@ from training.paper.tables import (
     every_metric,
     hypervolumes,
     table_2,
+    table_2_brief,
     table_3,
 )
 from training.paper.verdicts import Verdict, verdict_table, verdicts
@@ -86,14 +96,18 @@ def methods(shown: Shown) -> str:
         for view in VIEWS
         for stage in found.stages
     }
-    for title, table in tables.items():
-        main = title.startswith(found.stages[-2:])
-        text = table.markdown()
-        parts.append(f"**{title}**\n\n{text}" if main else _folded(title, text))
-    parts.append(shown.file(together(f"{found.log.name}-table2", tables)))
+    every = shown.file(together(f"{found.log.name}-table2", tables))
     cold, cost = shown.table(cold_slices(study, found)), shown.table(costs(study, found))
     cold_title = "Cold items and cold users: recall@50 of the fused list (positives)"
-    return "\n\n".join([*parts, _folded(cold_title, cold), _folded("Costs", f"{COSTS}\n\n{cost}")])
+    return "\n\n".join(
+        [
+            *parts,
+            f"**Recall@50**\n\n{table_2_brief(study, found).markdown()}",
+            f"At 100 and 500, nDCG@50, the exposures, and CSMF's lead over each: {every}",
+            _folded(cold_title, cold),
+            _folded("Costs", f"{COSTS}\n\n{cost}"),
+        ]
+    )
 
 
 def seeds_made(study: Study, found: Findings) -> str:
@@ -120,7 +134,7 @@ def front(shown: Shown) -> str:
     parts = [
         shown.picture(f"{each.findings.log.name}-front", front_picture(shown.study, each)),
         f"Hypervolume 0 is {zero}, 1 what the models of {CORNER} reach at once.",
-        shown.table(hypervolumes(shown.study, each)),
+        _folded("Hypervolumes", shown.table(hypervolumes(shown.study, each))),
     ]
     return "\n\n".join(parts)
 
@@ -130,7 +144,7 @@ def weights(shown: Shown) -> str:
     found = shown.fronts.findings
     if not found.log.sweeps:
         return ""
-    return _curves(shown, *(weighed(found, stage) for stage in reversed(found.stages)))
+    return _curves(shown, *(weighed(found, stage) for stage in WEIGHT_OF if stage in found.stages))
 
 
 def ablation(shown: Shown) -> str:
@@ -144,7 +158,7 @@ def settings(shown: Shown) -> str:
     """Fig. 4 and 5a."""
     found = shown.fronts.findings
     curves = _curves(shown, trained(found, "tau"), trained(found, "eta"))
-    return f"{curves}\n\nAll figures: {shown.figures('sweeps')}"
+    return f"{curves}\n\nAll figures of both: {shown.figures('sweeps')}"
 
 
 def _curves(shown: Shown, *sweeps: Sweep) -> str:
@@ -154,9 +168,9 @@ def _curves(shown: Shown, *sweeps: Sweep) -> str:
         table = sweep_table(found, sweep)
         if sweep.run:
             image = shown.picture(name, sweep_picture(found, sweep))
-            parts += [image, _folded(name, shown.table(table))]
+            parts += [f"**{figure(sweep)}**", image, _folded("Figures", shown.table(table))]
         else:
-            parts.append(f"{name}: {NOT_RUN}.")
+            parts.append(f"**{figure(sweep)}**: {NOT_RUN}.")
     return "\n\n".join(parts)
 
 

@@ -9,35 +9,25 @@ Decisions
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from training.evaluation.intervals import Difference
 from training.paper.contender import ONE_WEIGHT, SWEPT
 from training.paper.findings import Findings, Replicates
-from training.paper.gains import PAPER, STARTS, gains
+from training.paper.gains import CASCADES, PAPER, STARTS, gains
 from training.paper.run import OWN_LISTS, Found
-from training.paper.study import CORNER, OURS, PLAIN, Kind, Study, StudyLog
+from training.paper.study import CORNER, OURS, Kind, Study
 from training.paper.sweeps import trained
-from training.paper.table import NOT_RUN, Mean, Row, Table, shown
+from training.paper.table import NOT_RUN, Mean, shown
 from training.paper.tables import VIEWS
-from training.paper.verdicts import FAILED, HELD, NOISE, outcome
+from training.paper.verdicts import FAILED, HELD, NOISE, SHOWN, outcome
 
 REPRODUCED, NOT_REPRODUCED, PARTLY = "reproduced", "not reproduced", "partly reproduced"
-UNTESTABLE = "not testable here"
 OVERHEAD, STORAGE, WEIGHTED = 0.349, 2.99, 1.0083
 SINGLE = "its first objective alone"
-ITEMS = (
-    "Table 2",
-    "Table 3",
-    "Fig. 4",
-    "Fig. 5a",
-    "Fig. 5b to d",
-    "Table 4",
-    "Training time",
-    "Online test",
-)
 WORDS = {NOISE: NOISE, FAILED: "behind on one at least"}
 MARGIN = "the adaptive margin"  # of the plain cascade: `default` has none
 ABLATED = {
@@ -45,19 +35,32 @@ ABLATED = {
     "accuracy recovery": "w/o accuracy recovery",
     "percentile pruning": "w/o CPP (packnet)",
 }
-WHOLE = {OURS: "", PLAIN.name: f"{PLAIN.name}, "}  # what is ablated, and how its ablations begin
+# What is ablated, and how its ablations begin.
+WHOLE = {each: "" if each == OURS else f"{each}, " for each in CASCADES}
 EVERY_PART = "every part helps"
-# The paper's value is read both ways: pruned, as its algorithm is written, or retained.
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that the paper found best, and how a value of it is said."""
+
+    item: str
+    sweep: str
+    best: float
+    said: Callable[[float], str]
+
+
+# The paper's τ is read both ways: pruned, as its algorithm is written, or retained.
 SETTINGS = (
-    ("Fig. 4, τ pruned", "tau", 0.75),
-    ("Fig. 4, τ retained", "tau", 0.25),
-    ("Fig. 5a, η", "eta", 1.8),
+    Setting("Fig. 4, τ pruned", "tau", 0.75, lambda pruned: f"{pruned:g}"),
+    Setting("Fig. 4, τ retained", "tau", 0.25, lambda pruned: f"{1 - pruned:g}"),
+    Setting("Fig. 5a, η", "eta", 1.8, lambda eta: f"{eta:g}"),
 )
 
 
 @dataclass(frozen=True)
 class Statement:
-    """On one item of the paper: one of `ITEMS`, and after a comma what of it."""
+    """On one item of the paper: one of `claims.ITEMS`, and after a comma what of it."""
 
     item: str
     log: str
@@ -71,32 +74,29 @@ def statements(study: Study, found: Findings, kind: Kind) -> list[Statement]:
     if kind == "ablations":
         return [on_table_3(found, whole) for whole in WHOLE]
     if kind == "sweeps":
-        return [on_setting(found, *each) for each in SETTINGS]
+        return [on_setting(found, each) for each in SETTINGS]
     cascades = [whole for whole in WHOLE if whole == OURS or found.of(whole)]
     return [
-        *(on_table_2(study, found, view, scratch=scratch) for scratch in STARTS for view in VIEWS),
+        *(
+            on_table_2(study, found, whole, view, scratch=scratch)
+            for scratch, whole, view in product(STARTS, cascades, VIEWS)
+        ),
         *([on_weights(found)] if found.log.sweeps else []),
         *(on_overhead(found, whole) for whole in cascades),
     ]
 
 
-def not_run(log: StudyLog, kind: Kind) -> list[Statement]:
-    """What a part would answer that has not been run; tables are named as such."""
-    claims = {
-        "tables": {},
-        "ablations": {f"Table 3, {whole}": EVERY_PART for whole in WHOLE},
-        "sweeps": {item: f"best at {paper:g}" for item, _, paper in SETTINGS},
-    }[kind]
-    return [Statement(item, log.title, paper, "", NOT_RUN) for item, paper in claims.items()]
-
-
-def on_table_2(study: Study, found: Findings, view: str, *, scratch: bool) -> Statement:
-    """CSMF is ahead of the best rival on both objectives."""
-    made = gains(study, found, view, scratch=scratch)
-    said = [f"{stage} {each.ours.value:.4f} ({each.share:+.2%})" for stage, each in made.items()]
+def on_table_2(study: Study, found: Findings, whole: str, view: str, *, scratch: bool) -> Statement:
+    """A cascade is ahead of the best rival on both objectives."""
+    made = gains(study, found, view, scratch=scratch, ours=whole)
+    said = [
+        f"{stage} {each.ours.value:.4f}, {each.share:+.2%} over {each.rival} "
+        f"({SHOWN[outcome([each.lead])]})"
+        for stage, each in made.items()
+    ]
     verdict = _verdict([each.lead for each in made.values()])
-    paper = ", ".join(f"{stage} {value} ({share:+.2%})" for stage, (value, share) in PAPER.items())
-    item = f"Table 2, {view} lists, rivals from {STARTS[scratch]}"
+    paper = "; ".join(f"{stage} {value}, {share:+.2%}" for stage, (value, share) in PAPER.items())
+    item = f"Table 2, {whole}, {view} lists{', rivals from scratch' if scratch else ''}"
     return _statement(item, found, paper, said, verdict if len(made) == 2 else NOT_RUN)
 
 
@@ -118,28 +118,35 @@ def on_table_3(found: Findings, whole: str) -> Statement:
         helped = [name for name, lead in leads.items() if outcome([lead]) == HELD]
         hurt = [name for name, lead in leads.items() if outcome([lead]) == FAILED]
         results.append(bool(helped) and not hurt)
-        said.append(f"{part} helps {_named(helped)}, hurts {_named(hurt)}")
+        effects = [("helps", helped), ("hurts", hurt)]
+        shown_to = [f"{does} {', '.join(names)}" for does, names in effects if names]
+        said.append(f"{part} {' and '.join(shown_to) or 'makes no difference that is shown'}")
     return _statement(f"Table 3, {whole}", found, EVERY_PART, said, _of(results))
 
 
-def on_setting(found: Findings, item: str, setting: str, paper: float) -> Statement:
+def on_setting(found: Findings, setting: Setting) -> Statement:
     """The paper's value of a trained setting finds most, in the fused list."""
-    sweep, said, results = trained(found, setting), [], []
-    form = {"tau": "tau {:.2f}", "eta": "eta {:.1f}"}[setting]
+    sweep, said, results = trained(found, setting.sweep), [], []
+    form = {"tau": "tau {:.2f}", "eta": "eta {:.1f}"}[setting.sweep]
     for stage in found.stages[-2:]:
-        others = [value for value in sweep.values if value != paper]
+        others = [value for value in sweep.values if value != setting.best]
         best = sweep.best(f"{stage}, fused list", among=others)
         if best is None:
             continue
-        ours, theirs = form.format(paper), form.format(best)
+        ours, theirs = form.format(setting.best), form.format(best)
         lead = _lead(found, ours, theirs, VIEWS["fused"](stage), stage)
         if lead is not None:
             results.append(lead)
             said.append(
-                f"{stage}: against {best:g}, the best other, {shown(lead)}; all values within "
+                f"{stage}: against {setting.said(best)}, the best other, {shown(lead)}; all within "
                 f"{sweep.width(f'{stage}, fused list'):.3f}"
             )
-    return _statement(item, found, f"best at {paper:g}", said, _verdict(results))
+    return _statement(setting.item, found, best_at(setting), said, _verdict(results))
+
+
+def best_at(setting: Setting) -> str:
+    """The paper's claim of a setting."""
+    return f"best at {setting.said(setting.best)}"
 
 
 def on_weights(found: Findings) -> Statement:
@@ -161,7 +168,7 @@ def on_weights(found: Findings) -> Statement:
 def on_overhead(found: Findings, whole: str) -> Statement:
     """Three stages cost little more than one."""
     ratios = overheads(found, whole)
-    said = [f"{each.value - 1:+.1%} over {name}" for name, each in ratios.items() if each]
+    said = [f"{each.value:.2f} times {name}" for name, each in ratios.items() if each]
     recovery = found.mean(whole, _recovery_share)
     if recovery is not None:
         said.append(f"recovery is {recovery.value:.0%} of its seconds")
@@ -171,7 +178,7 @@ def on_overhead(found: Findings, whole: str) -> Statement:
         least, most = (single.value + sign * (single.spread or 0) for sign in (-1, 1))
         within = f"{NOT_REPRODUCED}: {NOISE}" if least <= 1 + OVERHEAD else NOT_REPRODUCED
         verdict = REPRODUCED if most <= 1 + OVERHEAD else within
-    return _statement(f"Training time, {whole}", found, f"{OVERHEAD:+.1%}", said, verdict)
+    return _statement(f"Training time, {whole}", found, f"{1 + OVERHEAD} times", said, verdict)
 
 
 def _recovery_share(run: Found) -> float:
@@ -216,18 +223,6 @@ def on_layouts(measured: Mapping[str, Any]) -> list[Statement]:
     ]
 
 
-def online() -> Statement:
-    """What needs users."""
-    paper, here = "+0.42 % RPM, +0.57 % CTR, +0.67 % CVR", "needs live traffic"
-    return Statement("Online test", "", paper, here, UNTESTABLE)
-
-
-def statement_table(made: Sequence[Statement]) -> Table:
-    """One line each."""
-    rows: list[Row] = [(each.item, each.log, each.paper, each.here, each.verdict) for each in made]
-    return Table("statements", ("item", "log", "the paper", "here", "verdict"), {"": rows})
-
-
 def _lead(found: Findings, ours: str, theirs: str, ranked: str, stage: str) -> Difference | None:
     recalls: list[Replicates] = [
         found.recall(each, OWN_LISTS, ranked, stage) for each in (ours, theirs)
@@ -248,10 +243,6 @@ def _verdict(leads: Sequence[Difference]) -> str:
         return NOT_RUN
     result = outcome(leads)
     return REPRODUCED if result == HELD else f"{NOT_REPRODUCED}: {WORDS[result]}"
-
-
-def _named(names: Sequence[str]) -> str:
-    return ", ".join(names) or "nothing"
 
 
 def _statement(

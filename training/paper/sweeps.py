@@ -21,7 +21,16 @@ from training.paper.study import ETAS, OURS, TAUS
 from training.paper.table import Mean, Table
 from training.paper.tables import VIEWS
 
-PAPERS = {"tau": 0.75, "eta": 1.8, "exposure": 1.0, "click": 1.8, "conversion": 1.2}
+THEIRS = "the paper's setting"
+WEIGHT_OF = {"click": "k_o", "conversion": "k_r", "exposure": "k_d"}  # in the paper's order
+# The paper's values; τ may be read as the share that is pruned, or that is kept.
+PAPERS = {
+    "tau": {0.75: "the paper's 0.75, read as pruned", 0.25: "… read as retained"},
+    "eta": {1.8: THEIRS},
+    "exposure": {1.0: THEIRS},
+    "click": {1.8: THEIRS},
+    "conversion": {1.2: THEIRS},
+}
 
 
 @dataclass(frozen=True)
@@ -77,9 +86,9 @@ def weighed(found: Findings, stage: str) -> Sweep:
 
 def sweep_table(found: Findings, sweep: Sweep) -> Table:
     """The numbers of a figure."""
-    header = [sweep.setting, *(["retained"] if sweep.setting == "tau" else []), *sweep.lines]
+    header = [symbol(sweep), *(["retained"] if sweep.setting == "tau" else []), *sweep.lines]
     rows = [
-        (value, *([1 - value] if sweep.setting == "tau" else []), *means)
+        (f"{value:g}", *([f"{1 - value:g}"] if sweep.setting == "tau" else []), *means)
         for value, *means in zip(sweep.values, *sweep.lines.values(), strict=True)
     ]
     return Table(f"{found.log.name}-{file_name(sweep)}", tuple(header), {"": rows})
@@ -87,16 +96,30 @@ def sweep_table(found: Findings, sweep: Sweep) -> Table:
 
 def sweep_picture(found: Findings, sweep: Sweep) -> bytes:
     """The figure."""
-    labels = {"tau": "τ, pruned share of information", "eta": "η"}
-    label = labels.get(sweep.setting, f"weight of {sweep.setting}")
     return curves(
         found.log.title,
-        label,
+        symbol(sweep),
         sweep.values,
         sweep.lines,
-        marked=PAPERS.get(sweep.setting),
+        marked=PAPERS.get(sweep.setting, {}),
         mirrored="retained share" if sweep.setting == "tau" else "",
     )
+
+
+def symbol(sweep: Sweep) -> str:
+    """The setting, as the paper writes it."""
+    said = {"tau": "τ, pruned share of information", "eta": "η"} | {
+        stage: f"{letter}, weight of {stage}s" for stage, letter in WEIGHT_OF.items()
+    }
+    return said.get(sweep.setting, f"weight of {sweep.setting}")
+
+
+def figure(sweep: Sweep) -> str:
+    """Its name in the paper."""
+    names = {"tau": "Fig. 4", "eta": "Fig. 5a"} | dict(
+        zip(WEIGHT_OF, ("Fig. 5b", "Fig. 5c", "Fig. 5d"), strict=True)
+    )
+    return f"{names.get(sweep.setting, 'Fig. 5')}: {symbol(sweep)}"
 
 
 def file_name(sweep: Sweep) -> str:

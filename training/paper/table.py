@@ -17,9 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.evaluation.intervals import Difference
+from training.evaluation.intervals import REPLICATES, Difference
 
 NOT_RUN = "not run"
+LEAST_P = 2 / (REPLICATES + 1)  # that so many draws can give
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _line(row: Row) -> list[str]:
     """A row; of one that has not been run at all, that is said once."""
     if len(row) > 2 and all(cell is None for cell in row[1:]):
         return [shown(row[0]), NOT_RUN, *[""] * (len(row) - 2)]
-    return [shown(cell) for cell in row]
+    return [shown(cell).replace("|", "\\|") for cell in row]
 
 
 def shown(cell: Cell) -> str:
@@ -105,15 +106,21 @@ def shown(cell: Cell) -> str:
             digits = _digits(value)
             return f"{value:,.{digits}f}" + ("" if spread is None else f" ± {spread:,.{digits}f}")
         case Difference(estimate, low, high, p):
-            return f"{estimate:+.3f} ({low:+.3f} to {high:+.3f}), p {p:.3f}"
+            span = f"({_signed(low)} to {_signed(high)})"
+            return f"{_signed(estimate)} {span}, p {'≤ ' if p <= LEAST_P else ''}{p:.3f}"
         case float():
             return f"{cell:,.{_digits(cell)}f}"
     return f"{cell:,}" if isinstance(cell, int) else str(cell)
 
 
+def _signed(value: float) -> str:
+    """Three digits, and no zero below zero."""
+    return f"{round(value, 3) + 0:+.3f}"
+
+
 def _digits(value: float) -> int:
-    """After the point: recall has three, seconds and ratios fewer."""
-    return 3 if abs(value) < 2 else 1 if abs(value) < 100 else 0
+    """After the point: recall has three, ratios two, seconds fewer."""
+    return 3 if abs(value) < 1 else 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
 
 
 def _parts(column: Sequence[Cell]) -> tuple[str, ...]:

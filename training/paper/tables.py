@@ -59,6 +59,20 @@ def table_2(study: Study, found: Findings, stage: str, view: str) -> Table:
     return Table("table2", ("method", *METRICS, LEAD), by_start(study.main(found.log), row))
 
 
+def table_2_brief(study: Study, found: Findings) -> Table:
+    """As the paper prints it: every method's recall@50 for the last two objectives, both views."""
+    lists = [(stage, view) for view in VIEWS for stage in found.stages[-2:]]
+
+    def row(variant: Variant) -> Row:
+        figures = [
+            _figure(found, variant, VIEWS[view](stage), stage, METRICS[0]) for stage, view in lists
+        ]
+        return (variant.name, *figures)
+
+    header = ("method", *(f"{stage}, {view} list" for stage, view in lists))
+    return Table("", header, by_start(study.main(found.log), row))
+
+
 def every_metric(study: Study, found: Findings, kind: Kind) -> Table:
     """All figures of all slices, macro and micro, of every variant of a part: for programs."""
     metrics = [(metric, mean) for metric in METRICS for mean in ("macro", "micro")]
@@ -144,15 +158,15 @@ def hypervolumes(study: Study, fronts: Fronts) -> Table:
 
 
 def table_3(study: Study, fronts: Fronts, view: str) -> Table:
-    """CSMF and the plain cascade without each of their parts: recall@50 and hypervolume."""
+    """CSMF and the plain cascade without each of their parts: recall@50 and, once, hypervolume."""
     plain = [each for each in study.ablations if each in PLAIN_ABLATIONS]
     whole = [each for each in study.ablations if each not in plain]
     groups = {
-        "against CSMF": _ablated(fronts, view, [Variant(OURS), *whole]),
         "against the plain cascade": _ablated(fronts, view, [PLAIN, *plain]),
+        "against CSMF": _ablated(fronts, view, [Variant(OURS), *whole]),
     }
     stages = fronts.findings.stages[-2:]
-    measures = [*(f"{stage} recall@50" for stage in stages), "hypervolume"]
+    measures = [*(f"{stage} recall@50" for stage in stages), *(["hypervolume"] * (view == "own"))]
     columns = [name for each in measures for name in (each, f"lead, {each}")]
     return Table(f"{fronts.findings.log.name}-table3-{view}", ("variant", *columns), groups)
 
@@ -174,7 +188,7 @@ def _ablated(fronts: Fronts, view: str, variants: Sequence[Variant]) -> list[Row
 def _headline(fronts: Fronts, variant: str, view: str) -> list[Replicates]:
     found, listed = fronts.findings, VIEWS[view]
     recalls = [found.recall(variant, OWN_LISTS, listed(each), each) for each in found.stages[-2:]]
-    return [*recalls, fronts.volumes(front_of(variant))]
+    return [*recalls, *([fronts.volumes(front_of(variant))] if view == "own" else [])]
 
 
 def by_start(variants: Iterable[Variant], row: Callable[[Variant], Row]) -> dict[str, list[Row]]:

@@ -34,6 +34,7 @@ from training.paper.table import NOT_RUN, Row, Table, shown
 from training.paper.tables import OUR_FRONT, own
 
 HELD, NOISE, FAILED = "held", "within noise", "not held"
+SHOWN = {HELD: "shown", NOISE: "not shown", FAILED: "the opposite is shown"}
 UNION = "youtubednn-mix"
 FINE_TUNED = (CORNER, "lora", "bitfit")
 WITHIN = 0.02
@@ -72,10 +73,12 @@ def larger_front(study: Study, fronts: Fronts) -> Verdict:
         key: [name for name, lead in leads.items() if outcome([lead]) == key]
         for key in (HELD, NOISE, FAILED)
     }
-    sentence = (
-        f"CSMF's hypervolume is larger than that of {len(of[HELD])} of {len(leads)} fronts, not "
-        f"told apart from {_named(of[NOISE])}, smaller than {_named(of[FAILED])}."
-    )
+    said = {
+        f"larger than that of {len(of[HELD])} of {len(leads)} fronts": of[HELD],
+        f"not told apart from {_named(of[NOISE])}": of[NOISE],
+        f"smaller than {_named(of[FAILED])}": of[FAILED],
+    }
+    sentence = f"CSMF's hypervolume is {', '.join(text for text, names in said.items() if names)}."
     missing = [
         each.name for each in study.main(fronts.findings.log) if not fronts.findings.of(each.name)
     ]
@@ -91,7 +94,7 @@ def ahead_on_both(study: Study, found: Findings) -> Verdict:
         return _verdict(goal, {}, "")
     leads, sentence = _best_lead(found, best)
     if found.of(TAUGHT_MIX.name):
-        sentence += f" {_best_lead(found, TAUGHT_MIX.name)[1]}"
+        sentence += f" Not part of the goal: {_best_lead(found, TAUGHT_MIX.name)[1]}"
     return _verdict(goal, leads, sentence)
 
 
@@ -152,8 +155,12 @@ def near_the_fine_tuned(found: Findings) -> Verdict:
         best = max(levels, key=lambda name: levels[name].value)
         lead = found.difference(ours, models[best])
         share = lead.estimate / levels[best].value if lead else 0.0
-        said.append(f"{stage} {share:+.1%} over {best} ({outcome([*allowed.values()])})")
-    sentence = f"Against the best model fine-tuned for each objective: {', '.join(said)}."
+        within = SHOWN[outcome([*allowed.values()])]
+        said.append(f"{stage} {share:+.1%} over {best} ({within})")
+    sentence = (
+        f"Within {WITHIN:.0%} of every model fine-tuned for the objective; given is the lead over "
+        f"the best: {', '.join(said)}."
+    )
     return _verdict(f"3 each objective's list within {WITHIN:.0%}", parts, sentence)
 
 
