@@ -8,6 +8,8 @@ Decisions
 - The file is found beside `items.faiss`, whatever path that names, and is never written to.
 - Lists are not read ahead: FAISS would start threads for it in every search, and what is searched
   is in memory.
+- Of FAISS's ways to scan them the one for a single query is taken, cell by cell: it takes .87 of the
+  time of the one that FAISS chooses, which sorts pairs of queries and cells first.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from bundle.manifest import ITEMS, LISTS
 BLOCK = 32  # items
 NOWHERE = 2**64 - 1  # where FAISS says that an empty list begins
 ID_BYTES = 8
+ONE_QUERY = 11  # of IndexIVFFastScan's implementations: no pairs to sort; keeps a reservoir, no heap
 
 
 def write_faiss(index: faiss.Index, directory: Path) -> None:
@@ -51,6 +54,8 @@ def open_faiss(directory: Path) -> faiss.Index:
     if not lists.exists():
         return faiss.read_index(path, flags)
     index = faiss.read_index(path, flags | faiss.IO_FLAG_SKIP_IVF_DATA)
+    if isinstance(index, faiss.IndexIVFPQFastScan):
+        index.implem = ONE_QUERY
     mapped = _lists(faiss.extract_index_ivf(index))
     _require_within(mapped, lists.stat().st_size)
     mapped.filename, mapped.prefetch_nthread = str(lists), 0
