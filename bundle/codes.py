@@ -11,8 +11,8 @@ Decisions
 - Vectors are scored where they lie: copying them together first took four times as long.
 - FETCHED was measured on a million vectors of 64 dims, at equal visits. 8 bits: 1.1 times as many
   came within .003 of the recall of fp16, 1.3 within .0011, 1.5 within .0002. 4 bits, under the
-  worst weights: one and a half times as many and 96 keep .998 of a list of 10, .996 of 100, .997 of
-  500; twice as many and 64 more keep .995, .997, .999 in 7 to 15 % more time.
+  worst weights: 1.2 times as many and 64 keep .9995 of a list of 50 or 100, .997 of 500 (trivago,
+  which has many equal hotels: .997, .995, .992); half as many again and 96 keep .999 (.994) of 500.
 
     ids_L = index.search(query_1M, fetched(k, codes))[1][0]
     ids_K, scores_K = rescored(query_M, ids_L, vectors_NM, k, copies)  # where they are short
@@ -34,16 +34,24 @@ from bundle.copies import Copies
 Codes = Literal["float32", "fp16", "int8", "int4"]
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
-FETCHED: dict[Codes, tuple[float, int]] = {"int8": (1.3, 16), "int4": (1.5, 96)}  # times k, more
+FETCHED: dict[Codes, tuple[float, int]] = {"int8": (1.3, 16), "int4": (1.2, 64)}  # times k, more
 
 
 def codes_of(index: faiss.Index) -> Codes:
     """What an index stores vectors as."""
-    if isinstance(index, faiss.IndexIVFPQFastScan):
+    stored = inverted_in(index)
+    if isinstance(stored, faiss.IndexIVFPQFastScan):
         return "int4"
-    if not isinstance(index, faiss.IndexIVFScalarQuantizer):
+    if not isinstance(stored, faiss.IndexIVFScalarQuantizer):
         return "float32"
-    return "int8" if index.sq.qtype == faiss.ScalarQuantizer.QT_8bit else "fp16"
+    return "int8" if stored.sq.qtype == faiss.ScalarQuantizer.QT_8bit else "fp16"
+
+
+def inverted_in(index: faiss.Index) -> faiss.Index:
+    """The inverted file behind the queries' coordinates; itself where it has none."""
+    if isinstance(index, faiss.IndexPreTransform):
+        return faiss.downcast_index(index.index)
+    return index
 
 
 def is_short(codes: Codes) -> bool:

@@ -8,8 +8,8 @@ Decisions
 - The file is found beside `items.faiss`, whatever path that names, and is never written to.
 - Lists are not read ahead: FAISS would start threads for it in every search, and what is searched
   is in memory.
-- Of FAISS's ways to scan them the one for a single query is taken, cell by cell: it takes .87 of the
-  time of the one that FAISS chooses, which sorts pairs of queries and cells first.
+- Of FAISS's ways to scan them the one for a single query is taken, cell by cell: it takes .87 of
+  the time of the one that FAISS chooses, which sorts pairs of queries and cells first.
 """
 
 from __future__ import annotations
@@ -20,27 +20,29 @@ from typing import Any
 import faiss
 import numpy as np
 
+from bundle.codes import inverted_in
 from bundle.errors import DimensionMismatchError
 from bundle.manifest import ITEMS, LISTS
 
 BLOCK = 32  # items
 NOWHERE = 2**64 - 1  # where FAISS says that an empty list begins
 ID_BYTES = 8
-ONE_QUERY = 11  # of IndexIVFFastScan's implementations: no pairs to sort; keeps a reservoir, no heap
+ONE_QUERY = 11  # of its implementations: no pairs to sort; a reservoir, no heap
 
 
 def write_faiss(index: faiss.Index, directory: Path) -> None:
     """Write an index that was built in memory."""
-    if not isinstance(index, faiss.IndexIVFPQFastScan):
+    stored = inverted_in(index)
+    if not isinstance(stored, faiss.IndexIVFPQFastScan):
         faiss.write_index(index, str(directory / ITEMS))
         return
-    lists, owned = index.invlists, index.own_invlists
-    on_disk = _write_lists(index, directory / LISTS)
-    index.own_invlists, index.invlists = False, on_disk
+    lists, owned = stored.invlists, stored.own_invlists
+    on_disk = _write_lists(stored, directory / LISTS)
+    stored.own_invlists, stored.invlists = False, on_disk
     try:
         faiss.write_index(index, str(directory / ITEMS))
     finally:
-        index.invlists, index.own_invlists = lists, owned
+        stored.invlists, stored.own_invlists = lists, owned
 
 
 def open_faiss(directory: Path) -> faiss.Index:
@@ -54,8 +56,9 @@ def open_faiss(directory: Path) -> faiss.Index:
     if not lists.exists():
         return faiss.read_index(path, flags)
     index = faiss.read_index(path, flags | faiss.IO_FLAG_SKIP_IVF_DATA)
-    if isinstance(index, faiss.IndexIVFPQFastScan):
-        index.implem = ONE_QUERY
+    stored = inverted_in(index)
+    if isinstance(stored, faiss.IndexIVFPQFastScan):
+        stored.implem = ONE_QUERY
     mapped = _lists(faiss.extract_index_ivf(index))
     _require_within(mapped, lists.stat().st_size)
     mapped.filename, mapped.prefetch_nthread = str(lists), 0

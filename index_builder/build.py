@@ -8,7 +8,7 @@ Decisions
   was; see unfinished.py.
 - `build_id` is the time and six digits of a hash of what went in (bundle, catalogue, users drawn,
   settings), so that a list of builds sorts by age, and equal digits mean equal input.
-- Users that shape the cells (whitening) and users that measure recall are different people.
+- Users that shape the space of scores and users that measure recall are different people.
 
     report = build_index(Path("releases/r1"), Path("log"), BuildSettings())
 """

@@ -112,7 +112,7 @@ def calibrate(inverted: InvertedFile, items_NM: Floats, truth: Truth, target: Ta
     ]
     effort = EffortMap(
         target_recall=target.recall,
-        cells=inverted.faiss_index.nlist,
+        cells=inverted.cells,
         k=lengths,
         shares=list(SHARES),
         points=points,
@@ -159,7 +159,7 @@ def _measure(
     target: Target,
 ) -> list[_Effort]:
     """The effort of each direction for lists of k."""
-    cells = inverted.faiss_index.nlist
+    cells = inverted.cells
     cap = max(1, math.floor(cells * target.max_effort))
     reached_GC = [lists.reached(k, cells) for lists in directions]
     first_G = [min(cap, _least(reached_C, target.aim)) for reached_C in reached_GC]

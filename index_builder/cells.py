@@ -1,12 +1,11 @@
-"""The inverted file: cells by k-means in a whitened space, probed by inner product with cell means.
+"""The inverted file: cells by k-means where scores vary, probed by inner product with cell means.
 
 Decisions
 - Cells come from plain L2 k-means. FAISS's own default for inner product, spherical k-means, needs
   several times the work for the same recall on vectors of unequal norm.
-- k-means sees x·D, D = (mean squared query scale)^¼ per dim over sample queries × weights. Weights
-  stretch the query, not the items; D spreads cells where queries look, so that recall stays even
-  over the weights. It shapes the cells and nothing else: codes and cell means are of the original
-  vectors, and the reader knows nothing of D.
+- k-means sees items in the space of scores (space.py): cells are spread where queries look, under
+  all weights, so that recall stays even over them. That shapes the cells; cell means, and codes of
+  16 and 8 bits, are of the original vectors.
 - A search visits the cells whose un-normalised mean has the largest inner product with the query:
   an L2 coarse quantizer collapses once weights stretch the query.
 - What vectors are stored as: codes.py. A search of short codes scores what it fetched again, as a
@@ -15,7 +14,7 @@ Decisions
 - Items that share a vector (`copies`) lie in one cell, as one vector under one id; the cell's mean
   still counts each of them, so that what many items share is met early.
 
-Dimension letters: N items, M vector dims, C cells, Q queries, B block.
+Dimension letters: N items, M vector dims, D dims of the space of scores, C cells, B block.
 """
 
 from __future__ import annotations
@@ -29,9 +28,10 @@ from numpy.typing import NDArray
 
 from bundle.codes import Codes, codes_of, fetched, is_short, rescored
 from bundle.copies import Copies
-from index_builder.codes import BLOCK, Floats, add, empty, packed
+from index_builder.codes import BLOCK, Filling, Floats, begin
 from index_builder.errors import InputError
 from index_builder.progress import Progress
+from index_builder.space import ScoreSpace
 
 # Four times the sample and twice the iterations saved 0 to 8 % of the visits, for nearly three
 # times the seconds of k-means.
@@ -44,11 +44,16 @@ NOT_STORED = -1
 class InvertedFile:
     """A FAISS index, and what calibration needs of it: each item's cell and each cell's mean."""
 
-    faiss_index: faiss.IndexIVF
+    faiss_index: faiss.Index
     items_NM: Floats
     cells_N: NDArray[np.int32]
-    means_CM: Floats
+    means_CM: Floats  # as searches score them
     copies: Copies | None = None
+
+    @property
+    def cells(self) -> int:
+        """How many."""
+        return len(self.means_CM)
 
     @property
     def sizes_C(self) -> NDArray[np.int64]:
@@ -83,32 +88,24 @@ def cell_count(items: int, codes: Codes = "fp16") -> int:
     return int(2 ** round(math.log2(max(1.0, min(cells, items / 8)))))
 
 
-def whitening(queries_QM: Floats) -> Floats:
-    """D [M] = (mean squared query)^¼ per dim, of queries scaled to length one."""
-    norms_Q1 = np.linalg.norm(queries_QM, axis=1, keepdims=True)
-    power_M = np.square(queries_QM / np.maximum(norms_Q1, 1e-30), dtype=np.float64).mean(axis=0)
-    # A dim that no query uses still separates nothing: keep it tiny, not zero.
-    whitening_M: Floats = np.sqrt(np.sqrt(np.maximum(power_M / max(power_M.mean(), 1e-30), 1e-6)))
-    return whitening_M.astype(np.float32)
-
-
 def train_centroids(
-    items_NM: Floats, whitening_M: Floats, seed: int, codes: Codes = "fp16"
+    items_NM: Floats, space: ScoreSpace, seed: int, codes: Codes = "fp16"
 ) -> Floats:
-    """Centroids [C, M] of a sample of the whitened items, by plain L2 k-means."""
-    count, dim = items_NM.shape
+    """Centroids [C, D] of a sample of the items in the space of scores, by plain L2 k-means."""
+    count = len(items_NM)
     cells = cell_count(count, codes)
     rng = np.random.default_rng(seed)
     rows_B = np.sort(rng.choice(count, min(count, cells * SAMPLE_PER_CELL), replace=False))
+    sample_BD = np.ascontiguousarray(space.shaped(items_NM[rows_B]))
     kmeans = faiss.Kmeans(
-        dim,
+        sample_BD.shape[1],
         cells,
         niter=ITERATIONS,
         seed=seed,
         max_points_per_centroid=SAMPLE_PER_CELL,
         min_points_per_centroid=1,
     )
-    kmeans.train(items_NM[rows_B] * whitening_M)
+    kmeans.train(sample_BD)
     return np.asarray(kmeans.centroids, np.float32)
 
 
@@ -121,8 +118,8 @@ def visiting(cells: int) -> faiss.SearchParameters:
 
 def fill_cells(
     items_NM: Floats,
-    whitening_M: Floats,
-    centroids_CM: Floats,
+    space: ScoreSpace,
+    centroids_CD: Floats,
     progress: Progress,
     copies: Copies | None = None,
     codes: Codes = "fp16",
@@ -132,7 +129,7 @@ def fill_cells(
     Without `copies` items that share a vector are stored one by one, each under its row.
     Raises InputError when a component does not fit fp16.
     """
-    cells_N, means_CM = _assign(items_NM, whitening_M, centroids_CM, progress)
+    cells_N, means_CM = _assign(items_NM, space, centroids_CD, progress)
     ids_N = np.arange(len(items_NM))
     if copies:
         firsts_G = copies.rows_R[copies.starts_G1[:-1]]
@@ -140,19 +137,19 @@ def fill_cells(
         ids_N[copies.rows_R] = NOT_STORED
         ids_N[firsts_G] = len(items_NM) + np.arange(len(firsts_G))
     cells_N, means_CM = _drop_empty(cells_N, means_CM)
-    index = empty(codes, items_NM, cells_N, means_CM)
-    _fill(index, items_NM, ids_N, cells_N, progress)
-    return InvertedFile(packed(index), items_NM, cells_N, means_CM, copies)
+    filling = begin(codes, items_NM, cells_N, means_CM, space)
+    _fill(filling, items_NM, ids_N, cells_N, progress)
+    return InvertedFile(filling.done(), items_NM, cells_N, filling.means_CM, copies)
 
 
 def _assign(
-    items_NM: Floats, whitening_M: Floats, centroids_CM: Floats, progress: Progress
+    items_NM: Floats, space: ScoreSpace, centroids_CD: Floats, progress: Progress
 ) -> tuple[NDArray[np.int32], Floats]:
-    """Each item's nearest whitened centroid [N], and each cell's mean in the original space."""
-    nearest = faiss.IndexFlatL2(centroids_CM.shape[1])
-    nearest.add(centroids_CM)
+    """Each item's nearest centroid [N], and each cell's mean in the original space."""
+    nearest = faiss.IndexFlatL2(centroids_CD.shape[1])
+    nearest.add(centroids_CD)
     cells_N = np.empty(len(items_NM), np.int32)
-    sums_CM = np.zeros(centroids_CM.shape, np.float64)
+    sums_CM = np.zeros((len(centroids_CD), items_NM.shape[1]), np.float64)
     for start in range(0, len(items_NM), BLOCK):
         block_BM = np.asarray(items_NM[start : start + BLOCK])
         if np.abs(block_BM).max() > FP16_MAX:
@@ -162,7 +159,7 @@ def _assign(
                 found=f"a component beyond the fp16 range of ±{FP16_MAX:g}",
                 remedy="train with smaller vectors, or keep floats with --exact-below",
             )
-        cells_B = nearest.search(block_BM * whitening_M, 1)[1][:, 0]
+        cells_B = nearest.search(np.ascontiguousarray(space.shaped(block_BM)), 1)[1][:, 0]
         cells_N[start : start + BLOCK] = cells_B
         _add_up(sums_CM, cells_B, block_BM)
         progress.advance(len(block_BM))
@@ -183,7 +180,7 @@ def _drop_empty(cells_N: NDArray[np.int32], means_CM: Floats) -> tuple[NDArray[n
 
 
 def _fill(
-    index: faiss.IndexIVF,
+    filling: Filling,
     items_NM: Floats,
     ids_N: NDArray[np.int64],
     cells_N: NDArray[np.int32],
@@ -194,7 +191,7 @@ def _fill(
         ids_B = ids_N[start : start + BLOCK]
         cells_B = cells_N[start : start + BLOCK].astype(np.int64)
         if (stored_B := ids_B != NOT_STORED).all():
-            add(index, block_BM, ids_B, cells_B)
+            filling.add(block_BM, ids_B, cells_B)
         elif stored_B.any():
-            add(index, block_BM[stored_B], ids_B[stored_B], cells_B[stored_B])
+            filling.add(block_BM[stored_B], ids_B[stored_B], cells_B[stored_B])
         progress.advance(len(block_BM))

@@ -1,108 +1,182 @@
-"""Vectors to codes: an empty inverted file for each kind, filled cell by cell.
+"""Vectors to codes: an inverted file of each kind, filled cell by cell.
+
+    filling = begin(codes, items_NM, cells_N, means_CM, space)
+    filling.add(block_BM, ids_B, cells_B)              for all blocks
+    index = filling.done()
 
 Decisions
 - fp16 codes are of the vectors; those of 8 and 4 bits are of what a vector is beyond its cell's
   mean.
 - Of 8 bits the steps of a dim are even, and their range is that of all items, since what is longest
   is what is found.
-- Of 4 bits a dim has 16 levels (FAISS's product quantizer, with a part for each dim), which are
-  scanned in registers (its fast scan). They are added unpacked, as FAISS packs only what it assigns
-  to cells itself, and packed once all are there.
-- Levels are by Lloyd's algorithm on a sorted sample, where a level's share is a stretch and its
-  mean a difference of sums. FAISS's k-means, made for many dims, stops far from it (a sixth to a
-  half more error) and takes tens of times as long.
+- Codes of 4 bits are of coordinates in the space of scores (space.py): where scores do not vary
+  nothing is stored, and where they vary most a dim has two codes, the second of what the first
+  leaves. Each code is bought for what it takes off the error under the worst weights, until ERROR
+  of the variance of scores is left, or there are as many as dims: 26 to 40 codes of 64 dims.
+- A code has 16 levels (FAISS's product quantizer, a part for each code), scanned in registers (its
+  fast scan). A query has a dim of two codes twice. Vectors are added unpacked, as FAISS packs only
+  what it assigns to cells itself, and packed once all are there.
 
-Dimension letters: N items, M vector dims, C cells, B block, L levels.
+Dimension letters: N items, M vector dims, C cells, B block, L levels, G directions of weights,
+D dims of the space that have codes, P codes of a vector.
 """
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from bundle.codes import Codes
+from index_builder.levels import best_levels
+from index_builder.space import ScoreSpace, Shares
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 BLOCK = 65_536
-LEVELS, LEVELS_SAMPLE = 16, 65_536  # of 4 bits, and the items that choose them
-# Of Lloyd's algorithm, until no level moves by more than this part of its dim's deviation.
-PASSES, SETTLED = 200, 1e-4
+SAMPLE = 65_536  # items that choose levels
+ERROR = 0.002  # of the variance of scores, that codes of 4 bits may leave
+LEFT = (1.0, 0.0095, 0.0001)  # of a dim's variance by no code, one of 16 levels, and two
 
 
-def empty(
-    codes: Codes, items_NM: Floats, cells_N: NDArray[np.int32], means_CM: Floats
-) -> faiss.IndexIVF:
+class Filling(Protocol):
+    """An inverted file that is being filled."""
+
+    means_CM: Floats  # of cells, as its searches score them
+
+    def add(self, block_BM: Floats, ids_B: Rows, cells_B: Rows) -> None:
+        """Add vectors under these ids to these cells."""
+
+    def done(self) -> faiss.Index:
+        """The index as it is searched; nothing can be added then."""
+
+
+def begin(
+    codes: Codes,
+    items_NM: Floats,
+    cells_N: NDArray[np.int32],
+    means_CM: Floats,
+    space: ScoreSpace,
+) -> Filling:
     """An inverted file with these cells, to be filled; short codes learn from the items."""
-    cells, dim = means_CM.shape
-    quantizer = faiss.IndexFlatIP(dim)
-    quantizer.add(means_CM)
-    product, kinds = faiss.METRIC_INNER_PRODUCT, faiss.ScalarQuantizer
-    residual = codes == "int8"
-    index: faiss.IndexIVF
     if codes == "int4":
-        index = parts = faiss.IndexIVFPQ(quantizer, dim, cells, dim, 4, product)
-        parts.by_residual = True
-        levels_ML = best_levels(_sample(items_NM, cells_N, means_CM))
-        faiss.copy_array_to_vector(levels_ML.ravel(), parts.pq.centroids)
-    else:
+        return FourBits(_sample(items_NM, cells_N), means_CM, space)
+    return Scalars(codes, items_NM, cells_N, means_CM)
+
+
+class Scalars:
+    """Codes of 16 or 8 bits a dim."""
+
+    def __init__(
+        self, codes: Codes, items_NM: Floats, cells_N: NDArray[np.int32], means_CM: Floats
+    ) -> None:
+        cells, dim = means_CM.shape
+        residual, kinds = codes == "int8", faiss.ScalarQuantizer
         kind = kinds.QT_8bit if residual else kinds.QT_fp16
-        index = steps = faiss.IndexIVFScalarQuantizer(
-            quantizer, dim, cells, kind, product, residual
+        self.means_CM = means_CM
+        self._index = faiss.IndexIVFScalarQuantizer(
+            _quantizer(means_CM), dim, cells, kind, faiss.METRIC_INNER_PRODUCT, residual
         )
-        if residual:
-            steps.sq.train(_ranges(items_NM, cells_N, means_CM))  # it learns the range it is shown
-    index.is_trained = True  # fp16 learns nothing, and the cells are already known
-    return index
+        if residual:  # it learns the range it is shown
+            self._index.sq.train(_ranges(items_NM, cells_N, means_CM))
+        self._index.is_trained = True  # fp16 learns nothing, and the cells are already known
+
+    def add(self, block_BM: Floats, ids_B: Rows, cells_B: Rows) -> None:
+        """Add vectors under these ids to these cells."""
+        _add(self._index, np.ascontiguousarray(block_BM), ids_B, cells_B)
+
+    def done(self) -> faiss.Index:
+        """The index as it is searched."""
+        return self._index
 
 
-def add(index: faiss.IndexIVF, block_BM: Floats, ids_B: Rows, cells_B: Rows) -> None:
-    """Add vectors under these ids to these cells."""
-    index.add_core(
-        len(block_BM), faiss.swig_ptr(block_BM), faiss.swig_ptr(ids_B), faiss.swig_ptr(cells_B)
-    )
+class FourBits:
+    """Codes of 4 bits of the space of scores; see codes_of_dims."""
+
+    def __init__(
+        self, sample: tuple[Floats, NDArray[np.int32]], means_CM: Floats, space: ScoreSpace
+    ) -> None:
+        codes_D = codes_of_dims(space.shares_GD)
+        used_D = np.flatnonzero(codes_D)
+        self._items_MD: Floats = np.ascontiguousarray(space.items_DM[used_D].T)
+        self._twice_D = np.flatnonzero(codes_D[used_D] == len(LEFT) - 1)
+        queries_DM = space.queries_DM[used_D]
+        self._queries_PM = np.concatenate([queries_DM, queries_DM[self._twice_D]])
+        self._means_CD: Floats = means_CM @ self._items_MD
+        self.means_CM: Floats = (self._means_CD @ queries_DM).astype(np.float32)
+        items_BM, cells_B = sample
+        residuals_BD = items_BM @ self._items_MD - self._means_CD[cells_B]
+        self._levels_DL = best_levels(residuals_BD)
+        rest_BD = residuals_BD[:, self._twice_D]
+        levels_PL = [self._levels_DL, best_levels(rest_BD - self._first(rest_BD))]
+        cells, codes = len(means_CM), len(self._queries_PM)
+        quantizer = _quantizer(self._with_second(self._means_CD, 0))
+        self._index = faiss.IndexIVFPQ(
+            quantizer, codes, cells, codes, 4, faiss.METRIC_INNER_PRODUCT
+        )
+        self._index.by_residual = self._index.is_trained = True
+        centroids_PL = np.concatenate(levels_PL).ravel()
+        faiss.copy_array_to_vector(centroids_PL, self._index.pq.centroids)
+
+    def add(self, block_BM: Floats, ids_B: Rows, cells_B: Rows) -> None:
+        """Add vectors under these ids to these cells."""
+        items_BD = block_BM @ self._items_MD
+        means_BD = self._means_CD[cells_B][:, self._twice_D]
+        rest_BD = items_BD[:, self._twice_D] - means_BD
+        first_BD = self._first(rest_BD)
+        items_BD[:, self._twice_D] = means_BD + first_BD
+        _add(self._index, self._with_second(items_BD, rest_BD - first_BD), ids_B, cells_B)
+
+    def done(self) -> faiss.Index:
+        """The packed index, behind the queries' coordinates."""
+        codes, dim = self._queries_PM.shape
+        fast = faiss.IndexIVFPQFastScan(self._index)  # which keeps the other: its cells are shared
+        nothing = faiss.ArrayInvertedLists(self._index.nlist, self._index.code_size)
+        nothing.this.disown()  # type: ignore[attr-defined]  # not in its stubs
+        self._index.replace_invlists(nothing, True)
+        fast.orig_invlists = nothing
+        coordinates = faiss.LinearTransform(dim, codes)
+        faiss.copy_array_to_vector(self._queries_PM.ravel(), coordinates.A)
+        coordinates.is_trained = True
+        return faiss.IndexPreTransform(coordinates, fast)
+
+    def _first(self, rest_BD: Floats) -> Floats:
+        """What the first code says of dims that have two."""
+        first_BD = np.empty_like(rest_BD)
+        for column, levels_L in enumerate(self._levels_DL[self._twice_D]):
+            between_L = (levels_L[1:] + levels_L[:-1]) / 2
+            first_BD[:, column] = levels_L[np.searchsorted(between_L, rest_BD[:, column])]
+        return first_BD
+
+    def _with_second(self, coordinates_BD: Floats, second_BD: Floats | int) -> Floats:
+        codes_BP = np.empty((len(coordinates_BD), len(self._queries_PM)), np.float32)
+        codes_BP[:, : coordinates_BD.shape[1]] = coordinates_BD
+        codes_BP[:, coordinates_BD.shape[1] :] = second_BD
+        return codes_BP
 
 
-def packed(index: faiss.IndexIVF) -> faiss.IndexIVF:
-    """The filled index as it is searched; what it was filled through is empty then."""
-    if not isinstance(index, faiss.IndexIVFPQ):
-        return index
-    fast = faiss.IndexIVFPQFastScan(index)  # which keeps the other one, whose cells it shares
-    nothing = faiss.ArrayInvertedLists(index.nlist, index.code_size)
-    nothing.this.disown()  # type: ignore[attr-defined]  # not in its stubs
-    index.replace_invlists(nothing, True)
-    fast.orig_invlists = nothing
-    return fast
+def codes_of_dims(shares_GD: Shares) -> Rows:
+    """How many codes each dim has: none, one or two; all of them no more than dims.
 
-
-def best_levels(values_BM: Floats) -> Floats:
-    """The LEVELS numbers of each dim [M, L], ascending, that its values lie nearest to."""
-    sorted_MB = np.ascontiguousarray(np.sort(values_BM, axis=0).T)
-    dims, count = sorted_MB.shape
-    sums_MB1 = np.zeros((dims, count + 1))
-    np.cumsum(sorted_MB, axis=1, dtype=np.float64, out=sums_MB1[:, 1:])
-    quantiles_L = ((np.arange(LEVELS) + 0.5) / LEVELS * count).astype(int)
-    even_ML = np.linspace(sorted_MB[:, 0], sorted_MB[:, -1], LEVELS, axis=1, dtype=np.float64)
-    levels_ML = 0.75 * sorted_MB[:, quantiles_L] + 0.25 * even_ML  # apart where many are equal
-    settled_M1 = SETTLED * sorted_MB.std(axis=1, keepdims=True)
-    for _ in range(PASSES):
-        between = ((levels_ML[:, 1:] + levels_ML[:, :-1]) / 2).astype(np.float32)  # as the values
-        found = [np.searchsorted(*each) for each in zip(sorted_MB, between, strict=True)]
-        edges = np.pad(found, ((0, 0), (1, 1)), constant_values=((0, 0), (0, count)))
-        sizes_ML, totals_ML = np.diff(edges), np.diff(np.take_along_axis(sums_MB1, edges, axis=1))
-        before_ML, used_ML = levels_ML, sizes_ML > 0  # one that nothing is near to stays
-        levels_ML = np.where(used_ML, totals_ML / np.maximum(sizes_ML, 1), before_ML)
-        if (np.abs(levels_ML - before_ML) <= settled_M1).all():
+    The worst weighting chooses next: the code that takes most off its error.
+    """
+    left_P, codes_D = np.array(LEFT), np.zeros(shares_GD.shape[1], np.int64)
+    while codes_D.sum() < len(codes_D):
+        error_G = (shares_GD * left_P[codes_D]).sum(axis=1)
+        if error_G.max() <= ERROR and codes_D.sum() % 2 == 0:  # an odd one takes the room of two
             break
-    return levels_ML.astype(np.float32)
+        more_D = np.minimum(codes_D + 1, len(LEFT) - 1)
+        gain_D = shares_GD[error_G.argmax()] * (left_P[codes_D] - left_P[more_D])
+        codes_D[gain_D.argmax()] += 1
+    return codes_D
 
 
-def _sample(items_NM: Floats, cells_N: NDArray[np.int32], means_CM: Floats) -> Floats:
-    """Residuals of some items, at equal distances."""
-    rows_B = np.arange(0, len(items_NM), max(1, len(items_NM) // LEVELS_SAMPLE))
-    residuals_BM: Floats = items_NM[rows_B] - means_CM[cells_N[rows_B]]
-    return residuals_BM
+def _sample(items_NM: Floats, cells_N: NDArray[np.int32]) -> tuple[Floats, NDArray[np.int32]]:
+    """Some items, at equal distances, and their cells."""
+    some = slice(None, None, max(1, len(items_NM) // SAMPLE))
+    return np.asarray(items_NM[some]), cells_N[some]
 
 
 def _ranges(items_NM: Floats, cells_N: NDArray[np.int32], means_CM: Floats) -> Floats:
@@ -114,3 +188,15 @@ def _ranges(items_NM: Floats, cells_N: NDArray[np.int32], means_CM: Floats) -> F
         np.minimum(ranges_2M[0], residuals_BM.min(axis=0), out=ranges_2M[0])
         np.maximum(ranges_2M[1], residuals_BM.max(axis=0), out=ranges_2M[1])
     return ranges_2M
+
+
+def _quantizer(means_CM: Floats) -> faiss.IndexFlatIP:
+    quantizer = faiss.IndexFlatIP(means_CM.shape[1])
+    quantizer.add(means_CM)
+    return quantizer
+
+
+def _add(index: faiss.IndexIVF, block_BM: Floats, ids_B: Rows, cells_B: Rows) -> None:
+    index.add_core(
+        len(block_BM), faiss.swig_ptr(block_BM), faiss.swig_ptr(ids_B), faiss.swig_ptr(cells_B)
+    )

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from index_builder.cells import train_centroids
 from index_builder.codes import BLOCK, Floats
 from index_builder.errors import InputError
+from index_builder.space import space_as_it_is
 
 NEIGHBOURS, STEP = 16, np.float32(0.5)
 FEWEST = 3  # an item and two neighbours
@@ -68,7 +69,7 @@ def near(originals_OM: Floats) -> Rows:
             found=f"{count} items",
             remedy=f"an item is drawn from three, so enlarge a catalogue of {FEWEST} or more",
         )
-    centroids_CM = train_centroids(originals_OM, np.ones(dim, np.float32), seed=0)
+    centroids_CM = train_centroids(originals_OM, space_as_it_is(dim), seed=0)
     nearest = faiss.IndexFlatL2(dim)
     nearest.add(centroids_CM)
     index = faiss.IndexIVFFlat(nearest, dim, len(centroids_CM))

@@ -27,14 +27,15 @@ from bundle.effort import EffortMap
 from bundle.scoring import scale_query
 from bundle.segments import Segments
 from index_builder.calibrate import Calibrated, Target, calibrate, list_lengths, reaches
-from index_builder.cells import InvertedFile, fill_cells, train_centroids, whitening
+from index_builder.cells import InvertedFile, fill_cells, train_centroids
 from index_builder.codes import Floats
 from index_builder.copies import find_copies
 from index_builder.progress import Phases
 from index_builder.settings import Wanted
+from index_builder.space import score_space
 from index_builder.truth import find_truth
 
-SHORT_FROM = 200_000  # items
+SHORT_FROM = 50_000  # items
 FEWEST = 624  # items that choose 16 levels: 39 a level, as FAISS asks for its own
 Keep = Callable[[str, Callable[[], Floats]], Floats]  # a step's name and the step → its result
 
@@ -62,7 +63,7 @@ def build_inverted(
     """Cluster, fill and calibrate by the first codes that do, or the last; see require_target."""
     segments, count = asking.segments, len(items_NM)
     asked = [scale_query(asking.shaping_BM, each_S, segments) for each_S in asking.directions_GS]
-    whitening_M = whitening(np.concatenate(asked))
+    space = score_space(items_NM, asked)
     with phases("calibrate", "items", count) as progress:
         users_BM, weights_GS = asking.measuring_BM, asking.measured_GS
         longest = list_lengths(count)[-1]
@@ -71,11 +72,11 @@ def build_inverted(
 
     def build(codes: Codes) -> tuple[InvertedFile, Calibrated]:
         with phases("k-means"):
-            centroids_CM = keep(
-                f"centroids-{codes}", lambda: train_centroids(items_NM, whitening_M, seed, codes)
+            centroids_CD = keep(
+                f"cells-{codes}", lambda: train_centroids(items_NM, space, seed, codes)
             )
         with phases("fill", "items", 2 * count) as progress:
-            inverted = fill_cells(items_NM, whitening_M, centroids_CM, progress, copies, codes)
+            inverted = fill_cells(items_NM, space, centroids_CD, progress, copies, codes)
         with phases("calibrate"):
             return inverted, calibrate(inverted, items_NM, truth, target)
 

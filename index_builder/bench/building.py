@@ -7,8 +7,8 @@ Decisions
 - Encoding, beside onnxruntime in a bare loop: the same tower, batches and threads, over arrays that
   are encoded already. Ours reads the table, encodes, runs the tower, hashes and writes.
 - Index, beside FAISS alone: plain k-means on the same sample, as many iterations, and adding to an
-  inverted file of the same codes. Ours is all that a build does with vectors: copies, whitening,
-  cells, filling, effort map, golden set, writing, hashing.
+  inverted file of the same codes. Ours is all that a build does with vectors: copies, the space of
+  scores, cells, filling, effort map, golden set, writing, hashing.
 - Both go in turns, in several rounds, and the least that a step took counts. It is given on the
   clock and in the processor's time: where other programs keep the cores busy, what it costs.
 - The table is the log's items, encoded as often as ENCODED needs: under other ids the tower would
@@ -54,7 +54,6 @@ from index_builder.cells import (
     cell_count,
     fill_cells,
     train_centroids,
-    whitening,
 )
 from index_builder.codes import BLOCK, Floats
 from index_builder.columns import feature_columns
@@ -66,6 +65,7 @@ from index_builder.grid import weight_directions
 from index_builder.progress import Progress
 from index_builder.provenance import commit, machine
 from index_builder.settings import BuildSettings
+from index_builder.space import ScoreSpace, score_space
 from index_builder.tables import ITEMS, open_items
 from index_builder.truth import find_truth
 from index_builder.unfinished import unfinished
@@ -174,7 +174,6 @@ def measure_index(bundle: Bundle, index: Index, items: int, scratch: Path) -> Ro
     segments = bundle.segments
     directions_GS = weight_directions(len(segments.names))
     queries = [scale_query(shaping_BM, weights_S, segments) for weights_S in directions_GS]
-    whitening_M = whitening(np.concatenate(queries))
     target = Target(BuildSettings().target_recall, 1.0)
 
     def seal(inverted: InvertedFile) -> None:
@@ -186,10 +185,14 @@ def measure_index(bundle: Bundle, index: Index, items: int, scratch: Path) -> Ro
             sha256(path)  # once for the manifest, once to verify
 
     def fill(
-        items_NM: Floats, whitening_M: Floats, centroids_CM: Floats, count: Progress
+        items_NM: Floats, space: ScoreSpace, centroids_CD: Floats, count: Progress
     ) -> InvertedFile:
         copies = find_copies(items_NM)
-        return fill_cells(items_NM, whitening_M, centroids_CM, count, copies, CODES)
+        return fill_cells(items_NM, space, centroids_CD, count, copies, CODES)
+
+    def cluster() -> tuple[ScoreSpace, Floats]:
+        space = score_space(items_NM, queries)
+        return space, train_centroids(items_NM, space, 0, CODES)
 
     def effort_map(inverted: InvertedFile, progress: Progress) -> None:
         measured_GS = np.concatenate([directions_GS, bundle.manifest.weights.as_array()[None]])
@@ -200,9 +203,9 @@ def measure_index(bundle: Bundle, index: Index, items: int, scratch: Path) -> Ro
     def measured() -> dict[str, Cost]:
         steps, count = dict[str, Cost](), Progress("fill", "items", 2 * items)
         bare_CM, steps["faiss_kmeans"] = timed(faiss_kmeans, items_NM)
-        centroids_CM, steps["kmeans"] = timed(train_centroids, items_NM, whitening_M, 0, CODES)
+        (space, centroids_CD), steps["kmeans"] = timed(cluster)
         _, steps["faiss_add"] = timed(faiss_add, items_NM, bare_CM)
-        cells = items_NM, whitening_M, centroids_CM
+        cells = items_NM, space, centroids_CD
         inverted, steps["fill"] = timed(fill, *cells, count)
         _, steps["effort_map"] = timed(effort_map, inverted, count)
         _, steps["seal"] = timed(seal, inverted)

@@ -27,6 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import faiss
 import numpy as np
@@ -35,10 +36,11 @@ from numpy.typing import NDArray
 from bundle.scoring import exact_top_k, scale_query
 from bundle.segments import Segments
 from index_builder.calibrate import ROUNDING
-from index_builder.cells import fill_cells, train_centroids, visiting, whitening
+from index_builder.cells import fill_cells, train_centroids, visiting
 from index_builder.layouts.table import Cost, Setting
 from index_builder.layouts.vectors import KERNELS, Drawn, Floats
 from index_builder.progress import Phases
+from index_builder.space import score_space
 
 JUDGED_USERS = 256  # whose lists are scanned for exactly too; the cells of 64 differ by half
 USERS_BLOCK = 256  # queries of an exact scan: bounds memory
@@ -130,14 +132,15 @@ def _asked(layout: Layout, users_UKM: Floats) -> Floats:
 
 
 def _build(items_NX: Floats, queries_QX: Floats, path: Path, phases: Phases) -> Built:
-    whitening_X = whitening(queries_QX)
+    space = score_space(items_NX, [queries_QX])
     width = items_NX.shape[1]
     with phases(f"k-means, {width} dims"):
-        centroids_CX = train_centroids(items_NX, whitening_X, seed=0)
+        centroids_CX = train_centroids(items_NX, space, seed=0)
     with phases(f"fill, {width} dims", "items", 2 * len(items_NX)) as progress:
-        inverted = fill_cells(items_NX, whitening_X, centroids_CX, progress)
+        inverted = fill_cells(items_NX, space, centroids_CX, progress)
     faiss.write_index(inverted.faiss_index, str(path))
-    return Built(items_NX, inverted.faiss_index, path.stat().st_size)
+    index = cast("faiss.IndexIVF", inverted.faiss_index)  # of fp16 it is nothing else
+    return Built(items_NX, index, path.stat().st_size)
 
 
 def _ask(layout: Layout, probes: int, built: Mapping[int, Built], k: int) -> Ask:

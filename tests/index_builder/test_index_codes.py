@@ -7,6 +7,7 @@ import faiss
 import numpy as np
 import pytest
 
+from bundle.codes import inverted_in
 from bundle.faiss_file import write_faiss
 from bundle.scoring import exact_top_k
 from bundle.segments import Segments
@@ -14,10 +15,11 @@ from index_builder.build import build_index
 from index_builder.calibrate import Target, calibrate, recall_by_score
 from index_builder.cells import cell_count, fill_cells
 from index_builder.cli import summary
-from index_builder.codes import LEVELS, best_levels
 from index_builder.invert import SHORT_FROM, Asking, build_inverted, codes_to_try
+from index_builder.levels import LEVELS, best_levels
 from index_builder.progress import Phases, Progress
 from index_builder.settings import BuildSettings
+from index_builder.space import space_as_it_is
 from index_builder.truth import find_truth
 
 COUNT, DIM = 50_000, 64
@@ -37,7 +39,7 @@ def items_NM():
 @pytest.fixture(scope="module")
 def compact(items_NM):
     progress = Progress("fill", "items", 2 * COUNT)
-    return fill_cells(items_NM, np.ones(DIM), items_NM[:256], progress, codes="int8")
+    return fill_cells(items_NM, space_as_it_is(DIM), items_NM[:256], progress, codes="int8")
 
 
 def test_a_vector_of_64_dims_takes_75_bytes_at_most(compact, tmp_path):
@@ -81,7 +83,7 @@ def test_a_build_reaches_its_target_with_them_and_says_so(catalogue_release, cod
 @pytest.fixture(scope="module")
 def short(items_NM):
     progress = Progress("fill", "items", 2 * COUNT)
-    return fill_cells(items_NM, np.ones(DIM), items_NM[:256], progress, codes="int4")
+    return fill_cells(items_NM, space_as_it_is(DIM), items_NM[:256], progress, codes="int4")
 
 
 def test_of_four_bits_a_vector_of_64_dims_takes_43_bytes(short, tmp_path):
@@ -92,7 +94,7 @@ def test_of_four_bits_a_vector_of_64_dims_takes_43_bytes(short, tmp_path):
 
 
 def test_of_four_bits_each_vector_keeps_its_id_and_its_cell(items_NM, short):
-    lists = faiss.downcast_InvertedLists(short.faiss_index.invlists)
+    lists = faiss.downcast_InvertedLists(inverted_in(short.faiss_index).invlists)
     for cell in range(0, 256, 51):
         count = lists.list_size(cell)
         ids = faiss.rev_swig_ptr(lists.get_ids(cell), count)
@@ -199,7 +201,7 @@ def calibrated_kept(items_NM, rng) -> float:
     """What codes of four bits keep of the best of these items."""
     inverted, _ = built(items_NM, rng, "fp16")
     progress = Progress("fill", "items", 2 * COUNT)
-    short = fill_cells(items_NM, np.ones(DIM), inverted.means_CM, progress, codes="int4")
+    short = fill_cells(items_NM, space_as_it_is(DIM), inverted.means_CM, progress, codes="int4")
     asked = asking(rng, items_NM)
     truth = find_truth(
         asked.measuring_BM, items_NM, asked.measured_GS, asked.segments, 1000, progress

@@ -10,6 +10,7 @@ from index_builder.calibrate import Target, calibrate
 from index_builder.cells import fill_cells, train_centroids
 from index_builder.copies import FEWEST, find_copies
 from index_builder.progress import Progress
+from index_builder.space import space_as_it_is
 from index_builder.truth import find_truth
 
 SHARED = (400, FEWEST, FEWEST - 1, 2)  # items per vector
@@ -72,8 +73,8 @@ def test_groups_are_read_as_they_were_written(items_NM, tmp_path):
 
 
 def test_the_effort_map_is_that_of_an_index_that_stores_every_copy(items_NM):
-    even_M = np.ones(SEGMENTS.dim, np.float32)
-    centroids_CM = train_centroids(items_NM, even_M, seed=0)
+    space = space_as_it_is(SEGMENTS.dim)
+    centroids_CM = train_centroids(items_NM, space, seed=0)
     progress = Progress("fill", "items", 8000)
     rng = np.random.default_rng(6)
     users_BM = rng.normal(size=(60, SEGMENTS.dim)).astype(np.float32)
@@ -81,7 +82,7 @@ def test_the_effort_map_is_that_of_an_index_that_stores_every_copy(items_NM):
     users_BM[::2] += 2 * shared_M  # those copies are in half of the lists
     directions_GS = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 1.0]])
     indexes = [
-        fill_cells(items_NM, even_M, centroids_CM, progress, copies)
+        fill_cells(items_NM, space, centroids_CM, progress, copies)
         for copies in (None, find_copies(items_NM))
     ]
     truth = find_truth(users_BM, items_NM, directions_GS, SEGMENTS, 1000, progress)

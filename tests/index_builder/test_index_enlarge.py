@@ -8,6 +8,7 @@ from index_builder.cells import fill_cells, train_centroids
 from index_builder.enlarge import draw, enlarge, near
 from index_builder.errors import InputError
 from index_builder.progress import Progress
+from index_builder.space import space_as_it_is
 
 QUANTILES = (0.1, 0.5, 0.9)
 
@@ -31,9 +32,9 @@ def lengths(items_NM):
 
 def cells_for_recall(items_NM, users_UM):
     """The cells that hold 95 % of the exact lists of 100."""
-    plain_M = np.ones(items_NM.shape[1], np.float32)
+    space = space_as_it_is(items_NM.shape[1])
     progress = Progress("fill", "items", 2 * len(items_NM))
-    inverted = fill_cells(items_NM, plain_M, train_centroids(items_NM, plain_M, 0), progress)
+    inverted = fill_cells(items_NM, space, train_centroids(items_NM, space, 0), progress)
     rows_UK, _ = exact_top_k(users_UM, items_NM, 100)
     rank_UC = np.argsort(np.argsort(-(users_UM @ inverted.means_CM.T), axis=1), axis=1)
     depth_UK = np.take_along_axis(rank_UC, inverted.cells_N[rows_UK].astype(int), axis=1)

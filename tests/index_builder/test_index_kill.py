@@ -51,7 +51,7 @@ def test_a_build_killed_after_k_means_goes_on_behind_it(tmp_path, monkeypatch):
     command = [sys.executable, "-m", "index_builder.cli", *arguments]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 60
-        while "centroids" not in recorded(release):
+        while "cells-" not in recorded(release):
             assert time.monotonic() < deadline
             assert process.poll() is None
             time.sleep(0.005)

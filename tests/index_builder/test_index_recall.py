@@ -12,11 +12,12 @@ from bundle.segments import Segments
 from bundle.store import Index, read_index
 from index_builder.build import build_index
 from index_builder.calibrate import Target, calibrate, recall_by_score
-from index_builder.cells import fill_cells, train_centroids, whitening
+from index_builder.cells import fill_cells, train_centroids
 from index_builder.encode import encode_users
 from index_builder.errors import InputError
 from index_builder.progress import Progress
 from index_builder.settings import BuildSettings
+from index_builder.space import space_as_it_is
 from index_builder.truth import find_truth
 
 
@@ -103,14 +104,7 @@ def test_what_codes_lose_is_made_up_for_with_cells_or_for_long_lists_with_all(
 def test_vectors_beyond_the_range_of_fp16_are_refused():
     items_NM = np.full((20, 4), 70_000, np.float32)
     with pytest.raises(InputError, match="beyond the fp16 range"):
-        fill_cells(items_NM, np.ones(4), items_NM[:2], Progress("fill", "items", 40))
-
-
-def test_whitening_stretches_the_dims_that_queries_use():
-    queries_QM = np.array([[4, 1, 0], [-4, -1, 0]], np.float32)
-    used, less, never = whitening(queries_QM)
-    assert used / less == pytest.approx(2)  # the fourth root of the ratio of squares
-    assert 0 < never < less / 2
+        fill_cells(items_NM, space_as_it_is(4), items_NM[:2], Progress("fill", "items", 40))
 
 
 def test_the_effort_is_not_wasteful(catalogue_release, ivf_index):
@@ -165,9 +159,9 @@ def test_users_whose_vector_is_zero_do_not_make_the_search_dearer(catalogue_rele
     items_NM = np.array(ivf_index.item_vectors_NM)
     segments = catalogue_release.bundle.segments
     users_BM = np.array(ivf_index.calibration_users_CM)
-    centroids_CM = train_centroids(items_NM, np.ones(segments.dim, np.float32), seed=0)
+    centroids_CM = train_centroids(items_NM, space_as_it_is(segments.dim), seed=0)
     progress = Progress("fill", "items", 2 * len(items_NM))
-    inverted = fill_cells(items_NM, np.ones(segments.dim, np.float32), centroids_CM, progress)
+    inverted = fill_cells(items_NM, space_as_it_is(segments.dim), centroids_CM, progress)
     truths = [
         find_truth(users, items_NM, np.ones((1, 3)), segments, 1000, progress)
         for users in (users_BM, np.concatenate([users_BM, np.zeros_like(users_BM)]))

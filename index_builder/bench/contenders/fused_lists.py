@@ -26,6 +26,7 @@ from bundle.segments import Segments
 from index_builder.bench.contenders.contender import Floats, Given, Rows, Variant
 from index_builder.cells import fill_cells, train_centroids, visiting
 from index_builder.progress import Progress
+from index_builder.space import space_as_it_is
 
 LIBRARY = "faiss-cpu"
 EFFORT = "length of each list"
@@ -43,10 +44,10 @@ def build(given: Given, variant: Variant, directory: Path, threads: int) -> dict
     items_NM = given.read_items()
     for name, part in zip(given.segments.names, given.segments.slices, strict=True):
         part_NM = np.ascontiguousarray(items_NM[:, part])
-        even_M = np.ones(part_NM.shape[1], np.float32)
-        centroids_CM = train_centroids(part_NM, even_M, seed=0)
+        space = space_as_it_is(part_NM.shape[1])
+        centroids_CM = train_centroids(part_NM, space, seed=0)
         progress = Progress(f"fill {name}", "items", 2 * len(part_NM))
-        inverted = fill_cells(part_NM, even_M, centroids_CM, progress)
+        inverted = fill_cells(part_NM, space, centroids_CM, progress)
         faiss.write_index(inverted.faiss_index, str(directory / f"{name}.faiss"))
     return {}
 

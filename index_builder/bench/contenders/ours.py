@@ -67,8 +67,8 @@ def read_map(directory: Path) -> EffortMap:
 class Ours:
     """The mapped inverted file, and the items' vectors, by which short codes are scored again."""
 
-    def __init__(self, index: faiss.IndexIVF, items_NM: Floats, copies: Copies | None) -> None:
-        self.index, self.most = index, index.nlist
+    def __init__(self, index: faiss.Index, items_NM: Floats, copies: Copies | None) -> None:
+        self.index, self.most = index, faiss.extract_index_ivf(index).nlist
         self._items_NM, self._copies = items_NM, copies
         self._codes = codes_of(index)
 
@@ -89,4 +89,4 @@ def open_index(given: Given, variant: Variant, directory: Path) -> Ours:
     """Map the files."""
     index = open_faiss(directory)
     copies = read_copies(directory, copies_files(directory), given.count)
-    return Ours(cast("faiss.IndexIVF", index), given.read_items(), copies)
+    return Ours(index, given.read_items(), copies)

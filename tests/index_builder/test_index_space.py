@@ -1,0 +1,141 @@
+"""The space of scores, and the codes that are bought in it."""
+
+import faiss
+import numpy as np
+import pytest
+
+from bundle.codes import inverted_in
+from bundle.scoring import exact_top_k
+from index_builder.calibrate import recall_by_score
+from index_builder.cells import fill_cells, train_centroids
+from index_builder.codes import ERROR, LEFT, codes_of_dims
+from index_builder.progress import Progress
+from index_builder.space import score_space, space_as_it_is
+
+COUNT, DIM, ASKED = 20_000, 32, 6
+
+
+@pytest.fixture(scope="module")
+def items_NM():
+    """Correlated vectors, far from zero, of which one dim never varies."""
+    rng = np.random.default_rng(0)
+    items_NM = rng.normal(size=(COUNT, DIM)) @ rng.normal(size=(DIM, DIM)) + 20
+    items_NM[:, 3] = 7
+    return items_NM.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def queries():
+    """Users who look in six directions, under two weightings that scale these."""
+    rng = np.random.default_rng(1)
+    looks_AM = rng.normal(size=(ASKED, DIM))
+    users_UA = rng.normal(size=(400, ASKED))
+    first_UM, second_UM = users_UA @ looks_AM, (users_UA * [1, 1, 1, 0.1, 0.1, 0]) @ looks_AM
+    return [first_UM.astype(np.float32), second_UM.astype(np.float32)]
+
+
+@pytest.fixture(scope="module")
+def space(items_NM, queries):
+    return score_space(items_NM, queries)
+
+
+def test_scores_are_the_same_in_it(items_NM, queries, space):
+    items_NM = items_NM[:100] - items_NM.mean(axis=0)  # a number for all items ranks nothing
+    for queries_UM in queries:
+        scores_UN = (queries_UM @ space.queries_DM.T) @ (items_NM @ space.items_DM.T).T
+        expected_UN = queries_UM @ items_NM.T
+        np.testing.assert_allclose(scores_UN, expected_UN, atol=2e-3 * expected_UN.std())
+
+
+def test_items_vary_alike_and_without_correlation_where_queries_look(items_NM, space):
+    seen_ND = (items_NM @ space.items_DM.T)[:, :ASKED]
+    np.testing.assert_allclose(np.cov(seen_ND.T), np.eye(ASKED), atol=0.05)
+
+
+def test_only_the_directions_that_queries_look_in_are_worth_anything(space):
+    first_D, second_D = space.shares_GD
+    np.testing.assert_allclose(space.shares_GD.sum(axis=1), 1)
+    assert first_D[:ASKED].sum() == pytest.approx(1, abs=1e-6)
+    assert second_D.max() > first_D.max()
+    assert space.shaped(np.zeros((1, DIM), np.float32)).shape == (1, ASKED)
+
+
+def test_what_users_who_chose_nothing_ask_for_is_worth_something(items_NM, queries):
+    odd_UM = queries[0].copy()
+    odd_UM[1::2] += 5 * np.random.default_rng(2).normal(size=odd_UM[1::2].shape)
+    shares_D = score_space(items_NM, [odd_UM]).shares_GD[0]
+    assert shares_D[ASKED:].sum() > 0.1
+    assert len(np.flatnonzero(codes_of_dims(shares_D[None]))) > 2 * ASKED
+
+
+@pytest.mark.parametrize("users", [0, 1, 31])
+def test_few_users_leave_it_as_it_is(items_NM, queries, users):
+    few = [queries_UM[:users] for queries_UM in queries]
+    assert np.array_equal(score_space(items_NM, few).items_DM, np.eye(DIM))
+
+
+def test_users_whose_vectors_are_zero_leave_it_as_it_is(items_NM, queries):
+    nobody = [np.zeros_like(queries_UM) for queries_UM in queries]
+    assert np.array_equal(score_space(items_NM, nobody).shaped(items_NM[:5]), items_NM[:5])
+
+
+def error(shares_GD, codes_D):
+    return (shares_GD * np.array(LEFT)[codes_D]).sum(axis=1).max()
+
+
+@pytest.mark.parametrize("decay", [0.4, 0.5, 0.6])
+def test_codes_are_bought_until_little_of_any_weightings_scores_is_lost(decay):
+    shares_D = decay ** np.arange(DIM)
+    shares_GD = np.stack([shares_D, np.roll(shares_D, 3)])
+    shares_GD /= shares_GD.sum(axis=1, keepdims=True)
+    codes_D = codes_of_dims(shares_GD)
+    assert error(shares_GD, codes_D) <= ERROR
+    assert codes_D.sum() % 2 == 0
+    assert codes_D.sum() < DIM
+    without_D = codes_D.copy()
+    without_D[np.flatnonzero(codes_D)[:3]] -= 1
+    assert error(shares_GD, without_D) > ERROR
+
+
+@pytest.mark.parametrize("dims", [1, 2, 7, 64])
+def test_where_all_dims_are_worth_the_same_each_has_one(dims):
+    assert codes_of_dims(np.full((1, dims), 1 / dims)).tolist() == [1] * dims
+
+
+def test_four_bits_find_the_best_in_few_bytes(items_NM, queries, space):
+    inverted = filled(items_NM, space)
+    codes = inverted_in(inverted.faiss_index).pq.M
+    assert codes <= 2 * ASKED
+    for queries_UM in queries:
+        asked_BM = queries_UM[:40]
+        _, exact_BK = exact_top_k(asked_BM, items_NM, 50)
+        found_BK = inverted.search(asked_BM, 50, inverted.cells)
+        assert recall_by_score(found_BK, exact_BK, asked_BM, items_NM) > 0.99
+
+
+def test_cells_are_ranked_as_searches_rank_them(items_NM, queries, space):
+    """Calibration counts by means_CM which cells a search visits."""
+    inverted = filled(items_NM, space)
+    stored = inverted_in(inverted.faiss_index)
+    for query_M in queries[1][:5]:
+        coordinates_1D = query_M[None] @ space_of(inverted).T
+        visited = stored.quantizer.search(np.ascontiguousarray(coordinates_1D), 8)[1][0]
+        assert visited.tolist() == np.argsort(-(inverted.means_CM @ query_M))[:8].tolist()
+
+
+def space_of(inverted):
+    """The queries' coordinates of an index of four bits."""
+    chain = faiss.downcast_VectorTransform(inverted.faiss_index.chain.at(0))
+    return faiss.vector_to_array(chain.A).reshape(chain.d_out, chain.d_in)
+
+
+def filled(items_NM, space):
+    centroids_CD = train_centroids(items_NM, space, 0, "int4")
+    progress = Progress("fill", "items", 2 * COUNT)
+    return fill_cells(items_NM, space, centroids_CD, progress, codes="int4")
+
+
+def test_as_it_is_every_dim_is_alike():
+    space = space_as_it_is(4)
+    items_BM = np.arange(8, dtype=np.float32).reshape(2, 4)
+    assert np.array_equal(space.shaped(items_BM), items_BM)
