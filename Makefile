@@ -76,7 +76,7 @@ $(BENCH)/releases/CURRENT: | $(VENV)/.installed-bench
 	test -d $(BENCH)/log || $(BIN)/csmf-log simulate --out $(BENCH)/log --name bench \
 	  --items 100000 --users 5000 --requests 20000
 	$(BIN)/csmf-train --preset plain --log $(BENCH)/log --out $(BENCH)/releases
-	$(BIN)/csmf-index --release $(BENCH)/releases/bench-* --log $(BENCH)/log --users 2048 \
+	$(BIN)/csmf-index --release $(BENCH)/releases/bench-* --log $(BENCH)/log --users 8192 \
 	  --exact-below 1000000000 --publish
 
 clean:  ## remove the environment and the artefacts of demo and benchmark
