@@ -12,7 +12,7 @@ Decisions
 - Codes of 4 bits are of coordinates in the space of scores (space.py): where scores do not vary
   nothing is stored, and where they vary most a dim has two codes, the second of what the first
   leaves. Each code is bought for what it takes off the error under the worst weights, until ERROR
-  of the variance of scores is left, or there are as many as dims: 26 to 40 codes of 64 dims.
+  of the variance of scores is left: 26 to 40 codes of 64 dims, 82 if no direction is narrow.
 - A code has 16 levels (FAISS's product quantizer, a part for each code), scanned in registers (its
   fast scan). A query has a dim of two codes twice. Vectors are added unpacked, as FAISS packs only
   what it assigns to cells itself, and packed once all are there.
@@ -38,6 +38,7 @@ Rows = NDArray[np.int64]
 BLOCK = 65_536
 SAMPLE = 65_536  # items that choose levels
 ERROR = 0.002  # of the variance of scores, that codes of 4 bits may leave
+MOST = 1.5  # codes a dim, over all dims
 LEFT = (1.0, 0.0095, 0.0001)  # of a dim's variance by no code, one of 16 levels, and two
 
 
@@ -158,12 +159,12 @@ class FourBits:
 
 
 def codes_of_dims(shares_GD: Shares) -> Rows:
-    """How many codes each dim has: none, one or two; all of them no more than dims.
+    """How many codes each dim has: none, one or two; all of them at most MOST times the dims.
 
     The worst weighting chooses next: the code that takes most off its error.
     """
     left_P, codes_D = np.array(LEFT), np.zeros(shares_GD.shape[1], np.int64)
-    while codes_D.sum() < len(codes_D):
+    while codes_D.sum() < MOST * len(codes_D):
         error_G = (shares_GD * left_P[codes_D]).sum(axis=1)
         if error_G.max() <= ERROR and codes_D.sum() % 2 == 0:  # an odd one takes the room of two
             break

@@ -1,11 +1,10 @@
 """The inverted file of a catalogue, with codes as short as its recall allows, and its effort map.
 
 Decisions
-- `auto` tries codes of 4 bits first, from SHORT_FROM items on: a million trained vectors are
-  searched in .55 to .76 of the time, 100,000 in a tenth more, as what is fixed of a search counts.
-  They stay if they reach the target and lose no more to rounding than half of what calibration
-  aims above it, which few cells more make up for. Vectors of heavy tails lose more, and get fp16,
-  in twice as many cells.
+- `auto` tries codes of 4 bits first, from SHORT_FROM items on: below, what is fixed of a search
+  counts more than what it scans. They stay if they reach the target and lose no more to rounding
+  than half of what calibration aims above it, which few cells more make up for. Where a few items
+  are many times longer than the rest they lose more: fp16, in twice as many cells.
 - It does not go by the clock: equal inputs give equal files, on whatever machine.
 
     inverted, effort = build_inverted(items_NM, asking, target, "auto", seed, phases)
