@@ -30,7 +30,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.codes import Codes, codes_of, fetched, is_short, rescored
+from bundle.codes import Codes, codes_of, fetched, inverted_in, is_short, rescored
 from bundle.copies import Copies
 from bundle.effort import EffortMap, reduced_cells
 from bundle.errors import DimensionMismatchError
@@ -271,19 +271,18 @@ def open_index(files: Index) -> ItemIndex:
     Raises DimensionMismatchError for an index of another shape or metric than the arrays beside
     it, RuntimeError if FAISS cannot read its file.
     """
-    mapped = open_faiss(files.directory)
+    mapped, effort = open_faiss(files.directory), files.manifest.effort
     copies, (rows, dims) = files.copies, files.item_vectors_NM.shape
-    expected = (rows - (copies.spared if copies else 0), dims)
-    shape = (mapped.ntotal, mapped.d)
+    expected = (rows - (copies.spared if copies else 0), dims, effort.cells if effort else 0)
+    shape = (mapped.ntotal, mapped.d, getattr(inverted_in(mapped), "nlist", 0))
     if shape != expected or mapped.metric_type != faiss.METRIC_INNER_PRODUCT:
         raise DimensionMismatchError(
             files.faiss_file.name,
             "",
-            expected=f"an inner-product index of {expected}",
+            expected=f"an inner-product index of (vectors, dims, cells) {expected}",
             found=f"metric {mapped.metric_type} of {shape}",
         )
     columns = {column.attribute.name: column for column in files.attributes}
-    effort = files.manifest.effort
     return ItemIndex(
         mapped,
         effort,

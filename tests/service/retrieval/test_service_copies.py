@@ -163,6 +163,17 @@ def test_an_index_with_copies_passes_its_golden_queries(made):
     assert load_snapshot(made.releases).index.copies.spared == 148
 
 
+def test_an_index_of_other_cells_than_were_measured_is_refused(made):
+    """SPEC rule I7: FAISS finds little if it is asked to visit more cells than there are."""
+    _, files = read_pair(made.releases, read_current(made.releases))
+    effort = files.manifest.effort
+    more = files.manifest.model_copy(
+        update={"effort": effort.model_copy(update={"cells": 2 * effort.cells})}
+    )
+    with pytest.raises(DimensionMismatchError, match=r"items\.faiss.*cells"):
+        open_index(replace(files, manifest=more))
+
+
 def test_an_index_whose_copies_are_lost_is_refused(made):
     _, files = read_pair(made.releases, read_current(made.releases))
     with pytest.raises(DimensionMismatchError, match=r"items\.faiss"):
