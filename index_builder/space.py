@@ -2,14 +2,15 @@
 
 Decisions
 - A score is q·x. Items vary in all M dims, but trained queries look in few directions: of 64 dims
-  17 to 25 hold all but .2 % of the variance of scores, on simulated logs and on trivago.
+  19 to 24 hold all but .2 % of the variance of scores, under the weights that are worst for it, on
+  a simulated log and on trivago.
 - Coordinates are those in which items vary by one in each dim, without correlation, and queries
   most in the first: (P q)·(T x) = q·x. With S the covariance of items and Q the mean q·qᵀ of
   queries, P = Eᵀ·√S and T = Eᵀ·√S⁻¹, E the eigenvectors of √S·Q·√S.
 - Queries count by their scores' deviation, so that long ones are no better heard.
-- Half of the users choose the directions, the others judge what each is worth, for each weighting:
-  what few users never asked for is not thought worthless. With fewer than FEWEST_USERS, or without
-  anything to tell apart, space is as it was.
+- Every second query drawn chooses the directions, the others judge what each is worth, for each
+  weighting: what few ever asked for is not thought worthless. With fewer than FEWEST_USERS, or
+  without anything to tell apart, space is as it was.
 - Cells see x' · share^¼ (`shaped`), where share, of the variance of scores, is that under the
   weights that look there most. The mean share took up to 1.6 times the visits at recall .98, the
   square root, which the error of scores would ask for, a tenth to a quarter more.

@@ -9,12 +9,19 @@ import faiss
 import numpy as np
 import pytest
 
+from bundle.codes import inverted_in
 from bundle.errors import DimensionMismatchError
 from bundle.faiss_file import ONE_QUERY, open_faiss, write_faiss
 from bundle.manifest import ITEMS, LISTS
 
 ITEMS_N, DIM, CELLS = 3000, 16, 20
-KINDS = {"Flat": [], "IVF20,SQfp16": [], "IVF20,SQ8": [], "IVF20,PQ16x4fsr": [LISTS]}
+KINDS = {
+    "Flat": [],
+    "IVF20,SQfp16": [],
+    "IVF20,SQ8": [],
+    "IVF20,PQ16x4fsr": [LISTS],
+    "RR12,IVF20,PQ12x4fsr": [LISTS],  # behind the queries' coordinates
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +37,10 @@ def made(kind: str, items_NM) -> faiss.Index:
 
 
 def searched(index: faiss.Index, queries_BM, cells: int = 5):
-    if isinstance(index, faiss.IndexIVFPQFastScan):
-        index.implem = ONE_QUERY  # scores of 8 bits are often equal: others leave out other items
-    of_cells = isinstance(index, faiss.IndexIVF)
+    stored = inverted_in(index)
+    if isinstance(stored, faiss.IndexIVFPQFastScan):
+        stored.implem = ONE_QUERY  # scores of 8 bits are often equal: others leave out other items
+    of_cells = isinstance(stored, faiss.IndexIVF)
     parameters = faiss.SearchParametersIVF(nprobe=cells) if of_cells else None
     return index.search(queries_BM, 40, params=parameters)
 
@@ -47,6 +55,12 @@ def test_a_search_of_the_file_is_that_of_the_index(tmp_path, items_NM, kind):
         scores, ids = searched(whose, items_NM[:50])
         assert np.array_equal(ids, before[1])
         assert np.array_equal(scores, before[0])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind]])
+def test_lists_of_four_bits_are_scanned_for_one_query(tmp_path, items_NM, kind):
+    write_faiss(made(kind, items_NM), tmp_path)
+    assert inverted_in(open_faiss(tmp_path)).implem == ONE_QUERY
 
 
 @pytest.mark.parametrize("cells", [1, 3, CELLS])
