@@ -32,7 +32,7 @@ from index_builder.progress import Progress
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
-BLOCK = 4096  # items: a user's scores stay in the processor's cache
+BLOCK = 8192  # items: a user's scores stay in the processor's cache, calls are few
 ROUNDING = np.float32(1e-5)  # of a score: float32 sums in another order
 
 
@@ -104,7 +104,7 @@ class _Candidates:
 
     def offer(self, start: int, scores_Sn: Floats) -> None:
         """Take what is good enough of a block of items, given each stage's own scores."""
-        maybe = np.flatnonzero(np.logical_or.reduce(scores_Sn >= self._floors_S1))
+        (maybe,) = np.logical_or.reduce(scores_Sn >= self._floors_S1).nonzero()
         scores_SP = scores_Sn.take(maybe, axis=1)
         good = np.logical_or.reduce(self._weights_GS @ scores_SP >= self._limits_G1)
         taken = maybe[good]
