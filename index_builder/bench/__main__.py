@@ -18,7 +18,7 @@ from pathlib import Path
 
 BAD_INPUT = 2
 OUT = Path(__file__).parents[2] / "docs" / "results" / "bench"
-GROWTH = (10_000, 30_000, 100_000, 300_000, 1_000_000, 4_000_000)
+GROWTH = (10_000, 30_000, 100_000, 200_000, 500_000, 1_000_000, 4_000_000)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

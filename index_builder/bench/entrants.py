@@ -45,7 +45,7 @@ MORE_GRAPHS = tuple(
 )  # slower than it, at a million
 NOTE = "built.json"
 Json = dict[str, Any]
-Choice = Literal["fp16", "usual", "all"]  # of a contender's variants
+Choice = Literal["fp16", "default", "usual", "all"]  # of a contender's variants
 TOUCHING = 3  # queries that search everything
 
 

@@ -5,8 +5,9 @@ Decisions
   least: without c what a call costs at any size would bend the power of small catalogues. One size
   takes no part in the fit and says how far to trust it. Building is fitted by its steps: their
   powers differ, so the sum has none of its own.
-- Codes are fp16 at all sizes. Shorter ones search the large sizes faster, but read the vectors of
-  what they fetch: memory would have to hold those too, twice what the index takes.
+- Two builds: codes of fp16 at all sizes, and those of 4 bits from SHORT_FROM items on, where a
+  build takes them by itself. These read the vectors of what they fetch: beside their index memory
+  has to hold all vectors, too.
 - A query has the default weights, k = 500 and the effort of the map for recall 0.95; all sizes are
   timed in turns, on one core.
 - A catalogue too large for one machine is divided at random among several. Each searches its part
@@ -28,16 +29,18 @@ import numpy as np
 
 from bundle.scoring import scale_query
 from index_builder.bench.contenders.contender import Floats
-from index_builder.bench.contenders.ours import VARIANTS, WHOLE, read_map
-from index_builder.bench.entrants import admit, chosen
+from index_builder.bench.contenders.ours import DEFAULT, VARIANTS, WHOLE, read_map
+from index_builder.bench.entrants import Choice, admit, chosen
 from index_builder.bench.rounds import Entry, alternate
 from index_builder.bench.vectors import Drawn
+from index_builder.invert import SHORT_FROM
 from index_builder.progress import Phases
 
 Draw = Callable[[int, Path], Drawn]
 Row = dict[str, float]
 K = 500
 PREDICTED = (10**8, 10**9)
+FEWEST = 3  # sizes that a fit needs, as it has three numbers; and one that is held out
 MACHINE_GIB, USED = 64, 0.75  # of a machine's memory
 STEPS = ("k-means", "fill", "calibrate")
 FITTED = ("ms", "bytes", "resident", *STEPS)
@@ -54,29 +57,44 @@ def measure(
     cores: set[int],
     phases: Phases,
 ) -> dict[str, object]:
-    """Measured sizes, fits without `check`, what they say about it, and predictions."""
+    """Of both builds, in `builds`: measured sizes, fits without `check`, predictions."""
     with ExitStack() as stack:
         entries: list[Entry] = []
-        rows: list[Row] = []
+        rows: dict[str, list[Row]] = {WHOLE: [], DEFAULT: []}
+        timed: list[Row] = []
         for items in sizes:
             with phases(f"draw {items}"):
                 drawn = draw(items, _made(work / f"growth-{items}"))
-            entry, row = _built(drawn, drawn.given.items.parent, cores, phases, stack)
-            entries.append(replace(entry, clock=clock))
-            rows.append({"items": items} | row)
-            drawn.given.items.unlink()
+            for build in _builds(items):
+                entry, row = _built(build, drawn, cores, phases, stack)
+                entries.append(replace(entry, clock=clock))
+                timed.append({"items": items} | row)
+                rows[build].append(timed[-1])
+            drawn.given.items.unlink()  # who has it open reads it still
         for entry in entries:
             entry.worker.pin({min(cores)})
         with phases("time", "blocks", len(entries) * (rounds + 1)) as progress:
             seconds_RE = alternate(entries, _queries(drawn), rounds, progress)
-    for row, seconds in zip(rows, np.median(seconds_RE, axis=0), strict=True):
+    for row, seconds in zip(timed, np.median(seconds_RE, axis=0), strict=True):
         row["ms"] = 1000 * float(seconds)
     vector = 4 * drawn.asking_UM.shape[1]
-    return {"note": drawn.note} | conclude(rows, check, vector)
+    builds = {
+        build: conclude(of_build, check, vector, vector if build == DEFAULT else 0)
+        for build, of_build in rows.items()
+        if len(of_build) > FEWEST
+    }
+    return {"note": drawn.note, "builds": builds}
 
 
-def conclude(rows: Sequence[Row], check: int, vector: int) -> dict[str, object]:
-    """Rows as they were measured, and what follows from them; `vector` is an item's, in bytes."""
+def _builds(items: int) -> tuple[Choice, ...]:
+    return (WHOLE, DEFAULT) if items >= SHORT_FROM else (WHOLE,)
+
+
+def conclude(rows: Sequence[Row], check: int, vector: int, held: int) -> dict[str, object]:
+    """Rows as they were measured, and what follows from them.
+
+    `vector` is an item's, in bytes; `held` are those of it that memory has to hold.
+    """
     fits = {cost: fit([row for row in rows if row["items"] != check], cost) for cost in FITTED}
     held_out = [row for row in rows if row["items"] == check]
     return {
@@ -87,7 +105,7 @@ def conclude(rows: Sequence[Row], check: int, vector: int) -> dict[str, object]:
             for row in held_out
             for cost in FITTED
         ],
-        "predictions": [predict(fits, items, vector) for items in PREDICTED],
+        "predictions": [predict(fits, items, vector, held) for items in PREDICTED],
     }
 
 
@@ -119,17 +137,19 @@ def fit(rows: Sequence[Row], cost: str) -> Fit:
     return min((fitted(each) for each in EXPONENTS), key=lambda found: found[0])[1]
 
 
-def predict(fits: Mapping[str, Fit], items: int, vector: int) -> dict[str, float]:
+def predict(fits: Mapping[str, Fit], items: int, vector: int, held: int) -> dict[str, float]:
     """On one machine, however large, and on as many of 64 GiB as its bytes need.
 
-    The items' own vectors lie beside the index, mapped, and are read for few items at a time.
+    The items' own vectors lie beside the index, mapped. Of each, memory has to hold `held` bytes:
+    none where they are read for few items at a time.
     """
     size = fits["bytes"].at(items)
-    machines = math.ceil(size / (MACHINE_GIB * 2**30 * USED))
+    machines = math.ceil((size + held * items) / (MACHINE_GIB * 2**30 * USED))
     part = items / machines
     return {
         "items": items,
         "gib": size / 2**30,
+        "memory_gib": (size + held * items) / 2**30,
         "disk_gib": (size + vector * items) / 2**30,
         "ms": fits["ms"].at(items),
         "build_hours": sum(fits[step].at(items) for step in STEPS) / 3600,
@@ -140,11 +160,12 @@ def predict(fits: Mapping[str, Fit], items: int, vector: int) -> dict[str, float
 
 
 def _built(
-    drawn: Drawn, work: Path, cores: set[int], phases: Phases, stack: ExitStack
+    build: Choice, drawn: Drawn, cores: set[int], phases: Phases, stack: ExitStack
 ) -> tuple[Entry, Row]:
     """An index of this size, opened; its costs but for the time of a query."""
-    (variant,), given = chosen(VARIANTS, WHOLE), drawn.given
-    (ours,) = admit(("ours",), given, work, WHOLE, cores, phases, stack).entrants
+    (variant,), given = chosen(VARIANTS, build), drawn.given
+    work = given.items.parent
+    (ours,) = admit(("ours",), given, work, build, cores, phases, stack).entrants
     effort = read_map(work / "ours" / variant.files)
     visited = effort.lookup(given.weights_S, K)
     cost = ours.costs[variant.name]

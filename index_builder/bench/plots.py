@@ -58,14 +58,18 @@ def plot_growth(document: Mapping[str, Any], out: Path) -> None:
     parts = (("ms",), ("bytes", "resident"), ("k-means", "fill", "calibrate"))
     labels = ("ms of a query", "bytes", "seconds of a build")
     for axes, costs, label in zip(figure.subplots(1, 3), parts, labels, strict=True):
-        for place, cost in enumerate(costs):
-            items = [row["items"] for row in document["sizes"]]
-            fitted = document["fits"][cost]
-            line = [Fit(**fitted).at(each) for each in items]
-            axes.plot(items, [row[cost] for row in document["sizes"]], "o", color=COLOURS[place])
-            name = f"{cost}: fixed part + N^{fitted['exponent']:.2f}"
-            axes.plot(items, line, color=COLOURS[place], label=name)
+        for (build, found), (marker, line) in zip(
+            document["builds"].items(), (("o", "-"), ("x", "--")), strict=False
+        ):
+            items = [row["items"] for row in found["sizes"]]
+            for place, cost in enumerate(costs):
+                fitted, colour = found["fits"][cost], COLOURS[place]
+                measured = [row[cost] for row in found["sizes"]]
+                name = f"{build}, {cost}: fixed part + N^{fitted['exponent']:.2f}"
+                axes.plot(items, measured, marker, color=colour)
+                along = [Fit(**fitted).at(each) for each in items]
+                axes.plot(items, along, line, color=colour, label=name)
         axes.set(xscale="log", yscale="log", xlabel="items", ylabel=label)
-        axes.legend()
+        axes.legend(fontsize="small")
         axes.grid(alpha=0.3)
     figure.savefig(out, dpi=110)

@@ -30,10 +30,11 @@ from index_builder.settings import Wanted
 
 LIBRARY = "csmf-retrieval"
 EFFORT = "cells visited"
+DEFAULT: Final = "default"
 WHOLE: Final = "fp16"
 COMPACT: Final = "compact"  # of the same cells: what codes of 8 bits lose
 VARIANTS = (
-    Variant("default", {"codes": "auto"}),
+    Variant(DEFAULT, {"codes": "auto"}),
     Variant(WHOLE, {"codes": "fp16"}, usual=True),
     Variant(COMPACT, {"codes": "int8"}, usual=True),
 )

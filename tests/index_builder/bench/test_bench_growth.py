@@ -15,7 +15,7 @@ SIZES = (10_000, 100_000, 400_000, 1_000_000)
 
 
 def test_powers_are_found_and_the_size_held_out_is_met():
-    found = conclude([row(items) for items in SIZES], check=400_000, vector=256)
+    found = conclude([row(items) for items in SIZES], check=400_000, vector=256, held=0)
     assert {cost: found["fits"][cost]["exponent"] for cost in FITTED} == pytest.approx(POWERS)
     for each in found["check"]:
         assert each["predicted"] == pytest.approx(each["found"])
@@ -24,7 +24,7 @@ def test_powers_are_found_and_the_size_held_out_is_met():
 def test_the_size_held_out_takes_no_part_in_the_fit():
     rows = [row(items) for items in SIZES]
     rows[2]["ms"] *= 100
-    found = conclude(rows, check=400_000, vector=256)
+    found = conclude(rows, check=400_000, vector=256, held=0)
     assert found["fits"]["ms"]["exponent"] == pytest.approx(0.5)
     assert found["fits"]["ms"]["fixed"] == pytest.approx(0, abs=1e-6)
     (ms,) = [each for each in found["check"] if each["cost"] == "ms"]
@@ -41,8 +41,16 @@ def test_what_a_call_costs_at_any_size_bends_no_power():
 def test_a_catalogue_is_divided_among_as_many_machines_as_its_bytes_need():
     fits = {cost: Fit(0, 1.0, power) for cost, power in POWERS.items()}
     fits["bytes"] = Fit(0, 140.0, 1.0)
-    large = predict(fits, 10**9, vector=256)
+    large = predict(fits, 10**9, vector=256, held=0)
     assert large["machines"] == 3  # 130 GiB, of which a machine takes 48
     assert large["disk_gib"] == pytest.approx((140 + 256) * 1e9 / 2**30)
     assert large["part_ms"] == pytest.approx((10**9 / 3) ** 0.5)
     assert large["build_hours"] > 3 * large["part_build_hours"]  # filling grows faster than items
+
+
+def test_memory_holds_what_short_codes_read_beside_their_index():
+    fits = {cost: Fit(0, 1.0, power) for cost, power in POWERS.items()}
+    fits["bytes"] = Fit(0, 24.0, 1.0)
+    large = predict(fits, 10**9, vector=256, held=256)
+    assert large["machines"] == 6  # 261 GiB
+    assert large["memory_gib"] == large["disk_gib"] == pytest.approx((24 + 256) * 1e9 / 2**30)
