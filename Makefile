@@ -57,14 +57,14 @@ bench: $(VENV)/.installed-bench $(BENCH)/releases/CURRENT  ## the search beside 
 	$(BIN)/python -m index_builder.bench --releases $(BENCH)/releases --quick --users 32 \
 	  --rounds 7 --timed 45 --layout-items 100000 --work $(BENCH)/1m
 
-bench-full: $(VENV)/.installed-bench $(BENCH)/releases/CURRENT  ## all settings at 250,000, the first ones at 4 M, growth; hours
+bench-full: $(VENV)/.installed-bench $(BENCH)/releases/CURRENT  ## all settings at 250,000, growth, 4 M; hours
 	$(BIN)/python -m index_builder.bench --releases $(BENCH)/releases --items 250000 --all-variants \
-	  --work $(BENCH)/settings
-	$(BIN)/python -m index_builder.bench --releases $(BENCH)/releases --items 4000000 \
-	  --layout-items 1000000 --work $(BENCH)/4m
+	  --users 32 --rounds 7 --timed 45 --work $(BENCH)/settings
+	$(BIN)/python -m index_builder.bench --releases $(BENCH)/releases --items 4000000 --quick --users 32 \
+	  --rounds 7 --timed 45 --layout-items 1000000 --work $(BENCH)/4m
 	$(BIN)/python -m index_builder.bench growth --releases $(BENCH)/releases --work $(BENCH)/growth
 	$(BIN)/python -m index_builder.bench.building --releases $(BENCH)/releases --log $(BENCH)/log \
-	  --items 4000000 --out docs/results || true  # a missed goal is in its page
+	  --items 4000000 --rounds 2 --out docs/results || true  # a missed goal is in its page
 
 $(VENV)/.installed-bench: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet $(PIP_ARGS) --editable '.[training,index]'
