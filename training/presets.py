@@ -2,9 +2,9 @@
 
 Decisions
 - Three presets. `default` is what did best: later stages have teachers, and units of their own;
-  `plain` is the paper's cascade without them, in a quarter to half of the time; `paper` is the
-  paper's settings where it states them and its plain reading where it does not. docs/paper.md tells
-  them apart.
+  `plain` is the paper's cascade without them, in a fifth to three fifths of the time; `paper` is
+  the paper's settings where it states them and its plain reading where it does not. docs/paper.md
+  tells them apart.
 - Rivals have no use for CSMF's teachers: unless told, they take `plain`.
 - A method is a set of settings too: what it is, and how it was found to do well from the exposure
   model. The rivals' names are those of the paper's tables.

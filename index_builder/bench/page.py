@@ -143,7 +143,7 @@ def _costs(vectors: Document) -> Iterator[str]:
             )
     yield (
         "\nBytes a vector: of the files; and what the process grew by once it had searched them "
-        "through, mapped pages counted in `resident`, not in `private`. Ours of 42 and of 73 bytes "
+        "through, mapped pages counted in `resident`, not in `private`. Ours of less than fp16 "
         "read vectors besides, 256 bytes each, that a release has in any case: `resident` counts "
         "those that were read. Builds had all cores.\n"
     )
