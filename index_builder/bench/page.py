@@ -29,7 +29,9 @@ index_builder.bench page` from the figures in [{folder}/]({folder}). How: `index
   fastest that reaches the recall is shown. With `--all-variants` (250,000 items) all builds take
   part, else the first of them with all settings of its search.
 - `trained` vectors are those of a model trained on a simulated log, enlarged; `heavy` ones are
-  synthetic, of heavy tails: `index_builder/bench/vectors.py`.
+  synthetic, of heavy tails: `index_builder/bench/vectors.py`. What is enlarged more than ten times
+  lies in clouds, which whatever visits cells finds sooner than a catalogue's own items
+  (`index_builder/enlarge.py`): at four million go by ratios among those.
 """
 
 
