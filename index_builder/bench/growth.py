@@ -13,6 +13,9 @@ Decisions
 - A catalogue too large for one machine is divided at random among several. Each searches its part
   with the same k, and lists are merged by score: recall stays that of the parts.
 - A prediction is arithmetic on the fit: nothing of that size was run.
+- What is enlarged far lies in clouds (`enlarge.py`): the larger it is, the fewer cells are visited.
+  That a real catalogue need not allow. So a prediction has a second time, for as many visits as at
+  the largest size: there are √N cells, so a cell's items and the time of a query grow by √N too.
 
 Dimension letters: N items, R rounds, E sizes, Q queries, M dims.
 """
@@ -105,7 +108,7 @@ def conclude(rows: Sequence[Row], check: int, vector: int, held: int) -> dict[st
             for row in held_out
             for cost in FITTED
         ],
-        "predictions": [predict(fits, items, vector, held) for items in PREDICTED],
+        "predictions": [predict(fits, rows[-1], items, vector, held) for items in PREDICTED],
     }
 
 
@@ -137,7 +140,9 @@ def fit(rows: Sequence[Row], cost: str) -> Fit:
     return min((fitted(each) for each in EXPONENTS), key=lambda found: found[0])[1]
 
 
-def predict(fits: Mapping[str, Fit], items: int, vector: int, held: int) -> dict[str, float]:
+def predict(
+    fits: Mapping[str, Fit], largest: Row, items: int, vector: int, held: int
+) -> dict[str, float]:
     """On one machine, however large, and on as many of 64 GiB as its bytes need.
 
     The items' own vectors lie beside the index, mapped. Of each, memory has to hold `held` bytes:
@@ -152,11 +157,18 @@ def predict(fits: Mapping[str, Fit], items: int, vector: int, held: int) -> dict
         "memory_gib": (size + held * items) / 2**30,
         "disk_gib": (size + vector * items) / 2**30,
         "ms": fits["ms"].at(items),
+        "steady_ms": _steady(largest, items),
         "build_hours": sum(fits[step].at(items) for step in STEPS) / 3600,
         "machines": machines,
         "part_ms": fits["ms"].at(part),
+        "part_steady_ms": _steady(largest, part),
         "part_build_hours": sum(fits[step].at(part) for step in STEPS) / 3600,
     }
+
+
+def _steady(largest: Row, items: float) -> float:
+    """Milliseconds of a query that visits as many cells as at the largest size."""
+    return largest["ms"] * math.sqrt(items / largest["items"])
 
 
 def _built(

@@ -41,7 +41,7 @@ def test_what_a_call_costs_at_any_size_bends_no_power():
 def test_a_catalogue_is_divided_among_as_many_machines_as_its_bytes_need():
     fits = {cost: Fit(0, 1.0, power) for cost, power in POWERS.items()}
     fits["bytes"] = Fit(0, 140.0, 1.0)
-    large = predict(fits, 10**9, vector=256, held=0)
+    large = predict(fits, row(10**6), 10**9, vector=256, held=0)
     assert large["machines"] == 3  # 130 GiB, of which a machine takes 48
     assert large["disk_gib"] == pytest.approx((140 + 256) * 1e9 / 2**30)
     assert large["part_ms"] == pytest.approx((10**9 / 3) ** 0.5)
@@ -51,6 +51,12 @@ def test_a_catalogue_is_divided_among_as_many_machines_as_its_bytes_need():
 def test_memory_holds_what_short_codes_read_beside_their_index():
     fits = {cost: Fit(0, 1.0, power) for cost, power in POWERS.items()}
     fits["bytes"] = Fit(0, 24.0, 1.0)
-    large = predict(fits, 10**9, vector=256, held=256)
+    large = predict(fits, row(10**6), 10**9, vector=256, held=256)
     assert large["machines"] == 6  # 261 GiB
     assert large["memory_gib"] == large["disk_gib"] == pytest.approx((24 + 256) * 1e9 / 2**30)
+
+
+def test_visits_that_stay_as_they_are_take_time_by_the_root_of_the_items():
+    fits = {cost: Fit(0, 1.0, 0.1) for cost in POWERS}
+    large = predict(fits, {"items": 10**6, "ms": 0.2}, 10**8, vector=256, held=0)
+    assert large["steady_ms"] == large["part_steady_ms"] == pytest.approx(2.0)
