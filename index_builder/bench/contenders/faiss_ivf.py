@@ -25,6 +25,8 @@ VARIANTS = (
     Variant("IVF4√N,Flat", {"cells": 4, "codes": "Flat"}),
     Variant("IVF4√N,SQfp16", {"cells": 4, "codes": "SQfp16"}),
     Variant("IVF8√N,Flat", {"cells": 8, "codes": "Flat"}),
+    Variant("IVF8√N,SQfp16", {"cells": 8, "codes": "SQfp16"}),
+    Variant("IVF16√N,SQfp16", {"cells": 16, "codes": "SQfp16"}),
     Variant("IVF2√N,Flat", {"cells": 2, "codes": "Flat"}),
 )
 FILE = "items.faiss"

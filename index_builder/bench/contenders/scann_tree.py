@@ -17,15 +17,22 @@ from index_builder.bench.contenders.contender import Floats, Given, Rows, Varian
 
 LIBRARY = "scann"
 EFFORT = "leaves searched"
-ROOT, REORDERED = {"leaves": 2}, (3, 8, 30)
-SOAR = {"leaves": 2, "soar": 1.5}  # lambda of its authors' own benchmark
+TREE, REORDERED = {"leaves": 4}, (3, 8, 30)
+SOAR = 1.5  # lambda of its authors' own benchmark
 VARIANTS = (
-    *(Variant(f"2√N leaves, reorder {n}k", ROOT, {"reordered": n}) for n in REORDERED),
-    *(Variant(f"4√N leaves, reorder {n}k", {"leaves": 4}, {"reordered": n}) for n in REORDERED),
-    *(Variant(f"1√N leaves, reorder {n}k", {"leaves": 1}, {"reordered": n}) for n in REORDERED),
-    *(Variant(f"SOAR, reorder {n}k", SOAR, {"reordered": n}, usual=True) for n in REORDERED),
+    *(Variant(f"4√N leaves, reorder {n}k", TREE, {"reordered": n}) for n in REORDERED),
     *(
-        Variant(f"threshold {t:g}, reorder {n}k", {"leaves": 2, "threshold": t}, {"reordered": n})
+        Variant(f"{t}√N leaves, reorder {n}k", {"leaves": t}, {"reordered": n})
+        for t in (1, 2, 8)
+        for n in REORDERED
+    ),
+    *(
+        Variant(f"{t}√N leaves, SOAR, reorder {n}k", {"leaves": t, "soar": SOAR}, {"reordered": n})
+        for t in (2, 4)
+        for n in REORDERED
+    ),
+    *(
+        Variant(f"threshold {t:g}, reorder {n}k", TREE | {"threshold": t}, {"reordered": n})
         for t in (0.1, 0.3)
         for n in REORDERED
     ),
