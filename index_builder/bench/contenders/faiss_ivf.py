@@ -22,12 +22,12 @@ from index_builder.cells import visiting
 LIBRARY = "faiss-cpu"
 EFFORT = "cells visited (nprobe)"
 VARIANTS = (
+    Variant("IVF8√N,Flat", {"cells": 8, "codes": "Flat"}),
+    Variant("IVF8√N,SQfp16", {"cells": 8, "codes": "SQfp16"}, usual=True),
     Variant("IVF4√N,Flat", {"cells": 4, "codes": "Flat"}),
     Variant("IVF4√N,SQfp16", {"cells": 4, "codes": "SQfp16"}),
-    Variant("IVF8√N,Flat", {"cells": 8, "codes": "Flat"}),
-    Variant("IVF8√N,SQfp16", {"cells": 8, "codes": "SQfp16"}),
-    Variant("IVF16√N,SQfp16", {"cells": 16, "codes": "SQfp16"}),
     Variant("IVF2√N,Flat", {"cells": 2, "codes": "Flat"}),
+    Variant("IVF16√N,SQfp16", {"cells": 16, "codes": "SQfp16"}),
 )
 FILE = "items.faiss"
 
