@@ -4,8 +4,9 @@ Decisions
 - Requests come from the document (cases.py), with a key that may do everything. Memory is counted
   after the first quarter of them, and after all.
 - Bytes come over many connections at once (garbage.py), while somebody else asks /retrieve: each of
-  those requests must be answered. Memory and connections are counted after a first part of the
-  bytes, when every kind of buffer has been asked for, and once all are sent and forgotten.
+  those requests must be answered. Memory is counted after a first part of the bytes, when every
+  kind of buffer has been asked for, and once all are sent and forgotten. Connections are counted
+  when nobody asks any more: none may be left.
 - Nothing of it may show as an error in the service's log.
 """
 
@@ -27,7 +28,9 @@ from loadtests.verdict import Threshold
 
 PROBES = 10.0  # a second
 SLOWEST_S = 5.0
+PROBING = 16  # connections that the probes may keep; their client opens what it needs
 FORGOTTEN_S = 30.0  # until the service has closed what nobody closed
+HELD = {"01", "08"}  # the kernel's numbers for established, and for closed by the other side only
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -91,12 +94,13 @@ async def _bytes(service: RunningService, key: str, count: int, seed: int) -> di
     client = Client(service.port, "/retrieve", [b'{"user": {}, "k": 10}'], key)
     async with loaded(client, PROBES, probes.append):
         first = await garbage.throw(service.port, key, count // 4, chance)
-        await _forgotten(service)
-        before, open_before = _private(service), _connections(service)
+        await _forgotten(service.port, PROBING)
+        before = _private(service)
         seen = first + await garbage.throw(service.port, key, count - count // 4, chance)
-        await _forgotten(service)
-        after, open_after = _private(service), _connections(service)
+        await _forgotten(service.port, PROBING)
+        after = _private(service)
     client.close()
+    await _forgotten(service.port, 0)
     return {
         "connections_of_bytes": count,
         **{f"bytes_{status}": n for status, n in sorted(seen.items())},
@@ -105,16 +109,16 @@ async def _bytes(service: RunningService, key: str, count: int, seed: int) -> di
         "probes": len(probes),
         "failed_probes": sum(answer.status != 200 for answer in probes),
         "slowest_probe_s": round(max(answer.seconds for answer in probes), 2),
-        "connections_left": max(0, open_after - open_before),
+        "connections_left": _connections(service.port),
         "private_mb": round(after / 2**20, 1),
         "memory_growth": round(after / before - 1, 4),
     }
 
 
-async def _forgotten(service: RunningService) -> None:
-    """Wait until the service has closed all connections but the few of who asks."""
+async def _forgotten(port: int, but: int) -> None:
+    """Wait until the service has closed all connections, or all but so many."""
     deadline = time.monotonic() + FORGOTTEN_S
-    while _connections(service) > garbage.AT_ONCE // 4 and time.monotonic() < deadline:
+    while _connections(port) > but and time.monotonic() < deadline:
         await asyncio.sleep(0.2)
     await asyncio.sleep(1)
 
@@ -123,14 +127,7 @@ def _private(service: RunningService) -> int:
     return max(memory.private for memory in service.memory().values())
 
 
-def _connections(service: RunningService) -> int:
-    """Open sockets of all workers."""
-    folders = [Path(f"/proc/{worker}/fd") for worker in service.workers()]
-    return sum(_is_socket(link) for folder in folders for link in folder.iterdir())
-
-
-def _is_socket(link: Path) -> bool:
-    try:
-        return str(link.readlink()).startswith("socket:")
-    except FileNotFoundError:
-        return False  # closed meanwhile
+def _connections(port: int) -> int:
+    """Connections to the port that the service has not closed, whoever else has."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] in HELD for row in rows)

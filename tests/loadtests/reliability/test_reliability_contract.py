@@ -1,6 +1,7 @@
 """The contract in small: the real service keeps to its document, and what breaks it is noticed."""
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -8,7 +9,7 @@ import pytest
 from support.release import add_exact_index, make_release
 
 from bundle.store import publish
-from loadtests.reliability import cases, garbage
+from loadtests.reliability import cases, contract, garbage
 from loadtests.reliability.__main__ import main
 
 
@@ -84,3 +85,16 @@ def test_an_answer_that_the_document_lacks_is_counted(status, content_type, body
 )
 def test_the_answers_on_a_connection_are_told_apart(answer, expected):
     assert garbage.statuses(answer) == expected
+
+
+def test_a_connection_is_left_until_the_service_has_closed_its_end():
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        port = service.getsockname()[1]
+        assert contract._connections(port) == 0  # a listening socket is none
+        client = socket.create_connection(("127.0.0.1", port))
+        connection, _ = service.accept()
+        assert contract._connections(port) == 1
+        client.close()
+        assert contract._connections(port) == 1  # closed by the client alone
+        connection.close()
+        assert contract._connections(port) == 0
