@@ -34,6 +34,33 @@ def test_a_recall_that_no_effort_reaches_is_answered_with_the_largest_effort():
     assert (found.reached, found.effort, found.worst) == (False, 64, 0.9)
 
 
+def test_what_arrives_thirty_times_later_takes_a_few_doublings_more():
+    asked = []
+
+    def late(effort, direction):
+        asked.append(effort)
+        return min(1.0, effort / (3000 if direction == 4 and effort > 1 else 100))
+
+    found = least_effort(Recall(late, directions=5), 0.95, most=100_000, start=1)
+    assert found.reached
+    assert 2850 <= found.effort <= 2850 * STEP
+    assert len(asked) < 100
+
+
+def test_efforts_between_are_not_tried_where_even_the_largest_misses():
+    asked = set()
+
+    def coarse(effort, _):
+        asked.add(effort)
+        return min(0.94, effort / 10)
+
+    recall = Recall(coarse, directions=3)
+    for target in (0.95, 0.98):
+        found = least_effort(recall, target, most=4000, start=500)
+        assert (found.reached, found.effort) == (False, 4000)
+    assert asked == {500, 1000, 2000, 4000}
+
+
 def test_no_recall_is_measured_twice():
     asked = []
 
