@@ -36,6 +36,7 @@ from index_builder.bench.contenders.ours import DEFAULT, VARIANTS, WHOLE, read_m
 from index_builder.bench.entrants import Choice, admit, chosen
 from index_builder.bench.rounds import Entry, alternate
 from index_builder.bench.vectors import Drawn
+from index_builder.errors import InputError
 from index_builder.invert import SHORT_FROM
 from index_builder.progress import Phases
 
@@ -43,7 +44,7 @@ Draw = Callable[[int, Path], Drawn]
 Row = dict[str, float]
 K = 500
 PREDICTED = (10**8, 10**9)
-FEWEST = 3  # sizes that a fit needs, as it has three numbers; and one that is held out
+FEWEST = 3  # sizes that a fit needs, as it has three numbers, beside the one that is held out
 MACHINE_GIB, USED = 64, 0.75  # of a machine's memory
 STEPS = ("k-means", "fill", "calibrate")
 FITTED = ("ms", "bytes", "resident", *STEPS)
@@ -60,7 +61,11 @@ def measure(
     cores: set[int],
     phases: Phases,
 ) -> dict[str, object]:
-    """Of both builds, in `builds`: measured sizes, fits without `check`, predictions."""
+    """Of both builds, in `builds`: measured sizes, fits without `check`, predictions.
+
+    Raises InputError where a build has too few sizes to be fitted.
+    """
+    _refuse_few(sizes, check)
     with ExitStack() as stack:
         entries: list[Entry] = []
         rows: dict[str, list[Row]] = {WHOLE: [], DEFAULT: []}
@@ -84,9 +89,22 @@ def measure(
     builds = {
         build: conclude(of_build, check, vector, vector if build == DEFAULT else 0)
         for build, of_build in rows.items()
-        if len(of_build) > FEWEST
+        if of_build
     }
     return {"note": drawn.note, "builds": builds}
+
+
+def _refuse_few(sizes: Sequence[int], check: int) -> None:
+    """Of fp16 there are FEWEST to fit; of 4 bits too, or none at all."""
+    fitted = [items for items in sizes if items != check]
+    short = sum(items >= SHORT_FROM for items in fitted)
+    if len(fitted) < FEWEST or 0 < short < FEWEST:
+        raise InputError(
+            "--sizes",
+            "",
+            found=f"{len(fitted)} to fit, {short} of them of {SHORT_FROM} items or more",
+            remedy=f"give {FEWEST} at least of each beside --check, or none of the larger ones",
+        )
 
 
 def _builds(items: int) -> tuple[Choice, ...]:

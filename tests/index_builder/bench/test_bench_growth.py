@@ -2,7 +2,9 @@
 
 import pytest
 
-from index_builder.bench.growth import FITTED, Fit, conclude, fit, predict
+from index_builder.bench.growth import FITTED, Fit, conclude, fit, measure, predict
+from index_builder.errors import InputError
+from index_builder.progress import Phases
 
 POWERS = {"ms": 0.5, "bytes": 1.0, "resident": 1.0, "k-means": 1.0, "fill": 1.5, "calibrate": 1.0}
 
@@ -60,3 +62,18 @@ def test_visits_that_stay_as_they_are_take_time_by_the_root_of_the_items():
     fits = {cost: Fit(0, 1.0, 0.1) for cost in POWERS}
     large = predict(fits, {"items": 10**6, "ms": 0.2}, 10**8, vector=256, held=0)
     assert large["steady_ms"] == large["part_steady_ms"] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "found"),
+    [
+        ((1000, 2000, 4000), "2 to fit, 0 of them"),
+        ((1000, 2000, 4000, 8000, 50_000), "4 to fit, 1 of them of 50000 items or more"),
+    ],
+)
+def test_too_few_sizes_to_fit_are_refused_before_anything_is_measured(tmp_path, sizes, found):
+    def never(items, work):
+        raise AssertionError("nothing may be drawn")
+
+    with pytest.raises(InputError, match=f"--sizes: {found}.*give 3 at least"):
+        measure(sizes, 2000, never, tmp_path, 1, "wall", {0}, Phases())
