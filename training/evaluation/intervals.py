@@ -30,7 +30,7 @@ import numpy as np
 from training.errors import ConfigError
 from training.evaluation.metrics import Floats, Rows
 
-REPLICATES = 1000
+REPLICATES = 2000
 
 
 @dataclass(frozen=True)

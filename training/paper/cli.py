@@ -171,7 +171,7 @@ def _tuned(
         trials = [trial for _, each in tuned for trial in each]
         runs = [_run(work, log, trial, seed, ()) for trial in trials for seed in range(SEEDS)]
         run_all(runs, arguments.jobs, f"{log.title}, tuning")
-        choices[log.name] = made | choose(tuned, partial(_trials_found, work))
+        choices[log.name] = made | choose(log, tuned, partial(_trials_found, work))
         write_choices(arguments.out, choices)
     return dict(choices.get(log.tuned_on or "", {}))
 

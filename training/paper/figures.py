@@ -25,7 +25,7 @@ from training.evaluation.metrics import Floats
 from training.paper.contender import MERGED
 from training.paper.fronts import Contestant, Fronts, contestants, one_list_of
 from training.paper.run import FRONT_K
-from training.paper.study import MIXES, Study
+from training.paper.study import MIXES, UNION, Study, Variant
 from training.paper.table import Mean
 from training.paper.tables import OUR_FRONT
 from training.paper.verdicts import best_union
@@ -37,7 +37,7 @@ BEST = {"color": "red", "marker": "*", "markersize": 14, "fillstyle": "none", "l
 
 def front_picture(study: Study, fronts: Fronts) -> bytes:
     """Fronts of one search: from the exposure model alone, and with those from scratch."""
-    larger = {variant.name for variant in study.larger}
+    larger = {variant.name for variant in study.larger(fronts.findings.log)}
     drawn = [
         each
         for each in contestants(study, fronts.findings)
@@ -45,10 +45,11 @@ def front_picture(study: Study, fronts: Fronts) -> bytes:
         if each.parts[0][0] not in larger and each.parts[0][1] != MERGED
     ]
     figure, best = Figure(figsize=(13, 6), layout="constrained"), _starred(study, fronts)
+    variants = study.main(fronts.findings.log)
     first, second = fronts.findings.stages[-2:]
     for axes, wide in zip(figure.subplots(1, 2), (False, True), strict=True):
         for contestant in reversed(drawn):  # CSMF last, on top
-            _draw_front(axes, fronts, contestant, _style(study, contestant), wide=wide)
+            _draw_front(axes, fronts, contestant, _style(variants, contestant), wide=wide)
         if best is not None and (wide or "scratch" not in best):
             axes.plot(*fronts.mean_front(one_list_of(best)).T, **{**BEST, "label": f"{best}, best"})
         axes.set(xlabel=f"{first} recall@{FRONT_K}", ylabel=f"{second} recall@{FRONT_K}")
@@ -66,14 +67,13 @@ def _starred(study: Study, fronts: Fronts) -> str | None:
     return best if best is not None and fronts.seeds(one_list_of(best)) else None
 
 
-def _style(study: Study, contestant: Contestant) -> Mapping[str, Any]:
+def _style(variants: Sequence[Variant], contestant: Contestant) -> Mapping[str, Any]:
     """One colour and mark a method; hollow and dashed from scratch."""
-    by_name = {variant.name: variant for variant in study.everything}
-    variant = by_name[contestant.parts[0][0]]
-    number = [*dict.fromkeys(each.method for each in study.everything)].index(variant.method)
+    variant = next(each for each in variants if each.name == contestant.parts[0][0])
+    number = [*dict.fromkeys(each.method for each in variants)].index(variant.method)
     ours, apart = contestant == OUR_FRONT, variant.from_scratch
     return {
-        "label": f"{MIXES[0].method} retrained" if variant in MIXES else contestant.name,
+        "label": f"{UNION} retrained" if variant in MIXES else contestant.name,
         "color": "black" if ours else f"C{number % 10}",
         "marker": MARKS[number % len(MARKS)],
         "fillstyle": "none" if apart else "full",

@@ -8,7 +8,8 @@ Decisions
   there. A longer front would gain on test by its luckiest lists.
 - 0 is the exposure model's own list, 1 what the models fine-tuned for each objective reach at once,
   seed by seed, and the same in all replicates of an interval. Where fine-tuning does not beat the
-  exposure model in every seed, or the log has no exposures, 0 is no recall at all.
+  exposure model in every seed, on validation and on test, or the log has no exposures, 0 is no
+  recall at all.
 
 Dimension letters: L lists, O objectives, Q queries, X anything; 2 are the last two objectives.
 """
@@ -28,7 +29,7 @@ from training.evaluation.metrics import Floats
 from training.paper.contender import JOINED, ONE_LIST, ONE_WEIGHT, WEIGHTS
 from training.paper.findings import Findings, Replicates
 from training.paper.run import FRONT_K, OWN_LISTS
-from training.paper.study import CORNER, MIXES, Study
+from training.paper.study import CORNER, MIXES, UNION, Study
 
 LISTS = 8
 Part = tuple[str, str, bool]  # variant, front, whether of its lists only the first and the last
@@ -68,8 +69,8 @@ class Fronts:
 
     def seeds(self, contestant: Contestant) -> list[int]:
         """Those that the yardstick and all parts that were run have."""
-        run = [set(self.findings.of(part[0])) for part in contestant.parts]
-        return sorted(set(self.findings.of(CORNER)).intersection(*filter(None, run))) * any(run)
+        run = [seeds for part in contestant.parts if (seeds := set(self.findings.of(part[0])))]
+        return sorted(set(self.findings.of(CORNER)).intersection(*run)) if run else []
 
     def lists(self, contestant: Contestant, seed: int) -> Lists:
         """All lists of a contestant."""
@@ -91,7 +92,8 @@ class Fronts:
         """Whether 0 is the exposure model's list rather than no recall."""
         try:
             for found in self.findings.of(CORNER).values():
-                self._yardstick(found.metrics, from_exposure=True)
+                for metrics in (found.validation, found.metrics):
+                    self._yardstick(metrics, from_exposure=True)
         except ConfigError:
             return False
         return len(self.findings.stages) > 2
@@ -104,10 +106,7 @@ class Fronts:
 
     def _volume(self, lists: Lists, seed: int) -> Floats:
         found = self.findings.of(CORNER)[seed]
-        try:
-            chosen_by = self._yardstick(found.validation, from_exposure=self.from_exposure)
-        except ConfigError:  # fine-tuning may fail on a short validation side
-            chosen_by = self._yardstick(found.validation, from_exposure=False)
+        chosen_by = self._yardstick(found.validation, from_exposure=self.from_exposure)
         kept = thinned(chosen_by.scaled(lists.validation_L2), LISTS)
         means = [self.findings.means(lists.test_L2X[kept, objective]) for objective in range(2)]
         yardstick = self._yardstick(found.metrics, from_exposure=self.from_exposure)
@@ -164,10 +163,11 @@ def contestants(study: Study, findings: Findings) -> list[Contestant]:
             alone.append((variant.name, ONE_LIST, False))
         if JOINED in names:  # its ends are each model alone
             alone.append((variant.name, JOINED, True))
-    mixes = [variant.name for variant in MIXES if findings.of(variant.name)]
+    unions = (UNION, *(variant.name for variant in MIXES))
+    mixes = [name for name in unions if findings.of(name)]
     pools = [
         Contestant(
-            f"youtubednn-mix retrained, {len(mixes)} of {len(MIXES)} pooled",
+            f"{UNION} retrained, {len(mixes)} of {len(unions)} pooled",
             tuple((name, ONE_LIST, False) for name in mixes),
         ),
         Contestant(f"all retrained lists of {len(alone)} variants pooled", tuple(alone)),

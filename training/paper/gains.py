@@ -8,8 +8,9 @@ Decisions
 - Rivals are the paper's and the three ways to fine-tune, all of the plain cascade's size; of `csmf`
   the larger and the taught ones, too. In own lists those that have one for each objective: lists
   that serve all objectives at once are rivals of the fused one.
-- Rivals from the exposure model and from scratch are asked apart: what is only ahead of the latter
-  shows what exposures are worth, not what the cascade is worth.
+- Rivals from the exposure model and from scratch are asked apart. Of the latter the unions and
+  `youtubednn-sep` never see an exposure; the others are trained on all stages at once: what is only
+  ahead of them shows what pre-training is worth, not what the cascade is worth.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from itertools import product
 from training.evaluation.intervals import Difference
 from training.paper.findings import Findings, sample_mean, shared
 from training.paper.run import OWN_LISTS
-from training.paper.study import OURS, PLAIN, TAUGHT_MIX, Study
+from training.paper.study import FROM_SCRATCH, OURS, PLAIN, Study
+from training.paper.study import scratch as from_scratch
 from training.paper.table import Cell, Mean, Row, Table
 from training.paper.tables import VIEWS
 
@@ -36,6 +38,7 @@ class Gain:
     """A cascade over the best rival for one objective."""
 
     rival: str
+    rivals: int  # it is the best of so many
     theirs: Mean
     ours: Mean
     lead: Difference
@@ -54,7 +57,7 @@ def gains(
         variant.name
         for variant in study.main(found.log)
         if variant.method not in OURS_TOO and variant.from_scratch == scratch
-        if ours == OURS or variant not in (*study.larger, TAUGHT_MIX)
+        if ours == OURS or variant not in (*study.larger(found.log), *study.taught)
     ]
     made = {
         stage: _gain(found, ours, rivals, VIEWS[view](stage), stage) for stage in found.stages[-2:]
@@ -62,20 +65,25 @@ def gains(
     return {stage: each for stage, each in made.items() if each is not None}
 
 
-def worth_of_exposures(study: Study, found: Findings) -> str:
-    """What the exposure model's start gives the best rival, beside what CSMF adds to that."""
-    started, apart = (gains(study, found, "own", scratch=scratch) for scratch in STARTS)
-    said = [
-        f"{stage} {started[stage].theirs.value / apart[stage].theirs.value - 1:+.1%}, then "
-        f"{started[stage].share:+.1%}"
-        for stage in started
-        if stage in apart
-    ]
+def worth_of_pretraining(found: Findings) -> str:
+    """What each method gains by starting from the exposure model, its own lists on both sides."""
+    said = []
+    for method in FROM_SCRATCH:
+        gained = []
+        for stage in found.stages[-2:]:
+            started, apart = (
+                sample_mean(found.recall(name, OWN_LISTS, VIEWS["own"](stage), stage))
+                for name in (method, from_scratch(method).name)
+            )
+            if started and apart:
+                gained.append(f"{stage} {started.value / apart.value - 1:+.1%}")
+        if gained:
+            said.append(f"{method} {', '.join(gained)}")
     if not said:
         return ""
     return (
-        "What the best rival gains by starting from the exposure model, and what CSMF then has "
-        f"over it, own lists: {'; '.join(said)}."
+        "What methods gain by starting from the exposure model over being trained on all stages at "
+        f"once, own lists: {'; '.join(said)}."
     )
 
 
@@ -87,7 +95,7 @@ def _gain(found: Findings, cascade: str, rivals: list[str], ranked: str, stage: 
     best = max(means, key=lambda name: means[name].value)
     ours, theirs = shared(found.recall(cascade, OWN_LISTS, ranked, stage), recalls[best])
     lead, level, mine = found.difference(ours, theirs), sample_mean(theirs), sample_mean(ours)
-    return Gain(best, level, mine, lead) if lead and level and mine else None
+    return Gain(best, len(means), level, mine, lead) if lead and level and mine else None
 
 
 def gain_table(study: Study, found: Findings) -> Table:

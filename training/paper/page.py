@@ -39,7 +39,7 @@ from training.paper.sections import (
 )
 from training.paper.statements import SINGLE, Statement, on_layouts, overheads, statements
 from training.paper.study import CORNER, OURS, PARTS, PLAIN, Kind, Study, StudyLog
-from training.paper.table import NOT_RUN, Row, Table
+from training.paper.table import NOT_RUN, Row, Table, link, linked
 from training.paper.texts import COMMAND, HOW_TO_READ, OPENING, SAID, TIMED, TUNED
 from training.paper.tune import read_choices
 
@@ -265,6 +265,7 @@ class Page:
                     method.replace("|", ", "),
                     " ".join(chosen["settings"]) or "as preset",
                     len(chosen["scores"]),
+                    f"csmf-log {chosen['log'].replace('{raw}', 'FILE').partition(' --out')[0]}",
                 )
                 for method, chosen in choice.items()
             ]
@@ -272,17 +273,16 @@ class Page:
         }
         if not rows:
             return self.headed("Tuning", "No method was tuned: all run as preset.")
-        table = Table("tuned", ("method", "chosen", "trials"), rows)
+        table = Table("tuned", ("method", "chosen", "trials", "on"), rows)
         return self.headed("Tuning", TUNED, self.table(table))
 
     def table(self, table: Table) -> str:
         """The table, with a link to its file."""
-        return f"{table.markdown()}\n\n{self.file(table)}"
+        return linked(table, self._out)
 
     def file(self, table: Table) -> str:
         """A link to the table's file alone."""
-        write_atomically(self._out / f"{table.name}.csv", table.csv().encode())
-        return f"[{table.name}.csv]({table.name}.csv)"
+        return link(table, self._out)
 
     @staticmethod
     def headed(title: str, *parts: str) -> str:

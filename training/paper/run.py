@@ -36,7 +36,7 @@ from training.paper.contender import open_contender
 from training.paper.provenance import provenance
 from training.paper.study import Variant
 from training.presets import load_config
-from training.run import train_and_release
+from training.run import TRAINER, train_and_release
 
 FRONT_K = 50
 OWN_LISTS = "lists"
@@ -103,9 +103,9 @@ def was_judged(work: Path, variant: Variant, seed: int, settings: Sequence[str])
 
 
 def configured(variant: Variant, seed: int, settings: Sequence[str]) -> str:
-    """Hash of the configuration that a run is trained by."""
+    """Hash of the configuration and of the trainer that a run is made by."""
     config = _config(variant, seed, settings)
-    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()
+    return hashlib.sha256(f"{TRAINER} {config.model_dump_json()}".encode()).hexdigest()
 
 
 def _config(variant: Variant, seed: int, settings: Sequence[str]) -> TrainConfig:

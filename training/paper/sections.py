@@ -10,7 +10,7 @@ from bundle.writing import write_atomically
 from training.paper.figures import front_picture
 from training.paper.findings import Findings
 from training.paper.fronts import Fronts
-from training.paper.gains import gain_table, worth_of_exposures
+from training.paper.gains import gain_table, worth_of_pretraining
 from training.paper.study import CORNER, Kind, Study
 from training.paper.sweeps import (
     WEIGHT_OF,
@@ -22,7 +22,7 @@ from training.paper.sweeps import (
     trained,
     weighed,
 )
-from training.paper.table import NOT_RUN, Row, Table, together
+from training.paper.table import NOT_RUN, Row, Table, link, linked, together
 from training.paper.tables import (
     VIEWS,
     cold_slices,
@@ -46,12 +46,11 @@ class Shown:
 
     def table(self, table: Table) -> str:
         """The table, with a link to its file."""
-        return f"{table.markdown()}\n\n{self.file(table)}"
+        return linked(table, self.out)
 
     def file(self, table: Table) -> str:
         """A link to the table's file alone."""
-        write_atomically(self.out / f"{table.name}.csv", table.csv().encode())
-        return f"[{table.name}.csv]({table.name}.csv)"
+        return link(table, self.out)
 
     def figures(self, kind: Kind) -> str:
         """A link to all figures of a part."""
@@ -89,7 +88,7 @@ def methods(shown: Shown) -> str:
         f"Page views judged: {judged}. All figures: {shown.figures('tables')}",
         seeds_made(study, found),
         shown.table(gain_table(study, found)),
-        worth_of_exposures(study, found),
+        worth_of_pretraining(found),
     ]
     tables = {
         f"{stage}, {view} list": table_2(study, found, stage, view)

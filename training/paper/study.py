@@ -19,6 +19,14 @@ Kind = Literal["tables", "ablations", "sweeps"]
 PARTS: tuple[Kind, ...] = ("tables", "ablations", "sweeps")  # of what is measured on a log
 TAUS = (0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95)  # of information pruned
 ETAS = (1.0, 1.4, 1.8, 2.2, 3.0)
+# Rivals are run at half of CSMF's exposure model; and, as theirs may gain by size, at its size and
+# with all units that CSMF has in the end, from the start.
+AS_LARGE = "as large as csmf"
+Sizes = tuple[tuple[str, tuple[str, ...]], ...]  # each by its name, and what sets it
+SIZES: Sizes = (
+    ("from csmf's exposure model", ("model.hidden=[512]", "model.columns=48")),
+    (AS_LARGE, ("model.hidden=[1024]", "model.columns=96")),
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,7 @@ class Variant:
     method: str = "csmf"
     preset: str = "plain"
     settings: tuple[str, ...] = ()
+    tuned_as: str = ""  # the method whose choice it takes, where not its own
 
     @property
     def from_scratch(self) -> bool:
@@ -47,7 +56,7 @@ class StudyLog:
     settings: tuple[str, ...] = ()
     raw: str | None = None  # which raw file it needs
     tuned_on: str | None = None  # the log whose trials choose for it; none: all run as preset
-    sized: bool = True  # rivals are run larger too; else all methods have one size
+    sizes: Sizes = SIZES  # at which rivals are run larger too
     sweeps: bool = False  # the log of Table 3, Fig. 4 and 5, and of all starts
 
 
@@ -61,50 +70,41 @@ def scratch(method: str) -> Variant:
     return Variant(f"{method}, from scratch", method, settings=("method.start=scratch",))
 
 
-# Rivals are run at half of CSMF's exposure model; and, as theirs may gain by size, at its size and
-# with all units that CSMF has in the end, from the start. `joint` has them in CSMF's partition.
+# `joint` has all of CSMF's units in CSMF's partition.
 PARTITION = ("pruning.tau=0.25", "pruning.tau_tables=0.1")
 FRESH = ("pruning.fresh_units=384", "pruning.fresh_columns=32")
-SAME_START = ("model.hidden=[512]", "model.columns=48")
-AS_LARGE = ("model.hidden=[1024]", "model.columns=96")
-RIVALS = ("youtubednn-mix", "moppr", "dmtl", "mvke", "dmmp", "full-ft", "lora", "bitfit")
-FROM_SCRATCH = ("moppr", "dmtl", "mvke", "dmmp", "joint")
+UNION = "youtubednn-mix"  # of the last two objectives' positives; conversions count five times
+RIVALS = (UNION, "moppr", "dmtl", "mvke", "dmmp", "full-ft", "lora", "bitfit")
+FROM_SCRATCH = ("moppr", "dmtl", "mvke", "dmmp", "joint")  # at the pace of exposures, then
 MIXES = tuple(
-    Variant(f"youtubednn-mix x{times}", "youtubednn-mix", settings=(f"method.last_weight={times}",))
-    for times in (1, 2, 5, 10)
+    Variant(f"{UNION} x{times}", UNION, settings=(f"method.last_weight={times}",))
+    for times in (1, 2, 10)
 )
 # CSMF with the paper's parts only, but for nested recovery, mixed negatives and replay.
 PLAIN = Variant("plain cascade")
 OURS = "csmf"  # as it does best
 CORNER = "full-ft"  # the models fine-tuned for each objective, which fronts are measured by
+ENLARGED = (CORNER, UNION, "moppr")  # the best of each kind at the common size
 MAIN = (
     shipped(OURS),
     PLAIN,
     *(Variant(method, method) for method in RIVALS),
     Variant("joint", "joint", settings=(*PARTITION, *FRESH)),
     Variant("youtubednn-sep", "youtubednn-sep"),
-    scratch("youtubednn-mix"),
+    scratch(UNION),
 )
 # A union that learns from two others, as CSMF does from its teachers.
 TAUGHT_MIX = Variant(
-    "youtubednn-mix x5, taught",
-    "youtubednn-mix",
+    f"{UNION} x5, taught",
+    UNION,
     "default",
     ("middle.teacher_epochs=3", "middle.decay=linear"),
 )
-LARGER = tuple(
-    Variant(f"{method}, {size}", method, settings=settings)
-    for size, settings in (
-        ("from csmf's exposure model", SAME_START),
-        ("as large as csmf", AS_LARGE),
-    )
-    for method in ("full-ft", "youtubednn-mix")
-)
-OTHER_STARTS = (TAUGHT_MIX, *(scratch(method) for method in FROM_SCRATCH))
+OTHER_STARTS = tuple(scratch(method) for method in FROM_SCRATCH)
 # PackNet's ratio frees more units than CPP does; τ read as a share of units frees fewer. The same
 # segments of the same units trained together: what the cascade is worth beside its partition.
 PLAIN_ABLATIONS = (
-    Variant("plain cascade, w/o the cascade (joint)", "joint"),
+    Variant("plain cascade, w/o the cascade (joint)", "joint", tuned_as=OURS),
     Variant("plain cascade, w/o AML", "csmf-no-aml"),
     Variant("plain cascade, w/o accuracy recovery", "csmf-no-recovery"),
     Variant("plain cascade, w/o CPP (packnet)", "packnet"),
@@ -157,7 +157,8 @@ def _epochs(middle: int, last: int) -> tuple[str, ...]:
 
 
 # What every method may be tuned by: as many trials each, chosen on validation. Who starts from
-# scratch has one more, with as many examples as the others see with their exposures.
+# scratch has one more: with as many examples as the others see with their exposures; or, where
+# exposures set the pace, of rates and epochs of exposures.
 TRIALS: tuple[tuple[str, ...], ...] = (
     (),
     (*_rates("3e-4"), *_epochs(2, 3), "middle.mixed_negatives=2048", "margin.form=none"),
@@ -165,6 +166,14 @@ TRIALS: tuple[tuple[str, ...], ...] = (
     (*_rates("5e-4"), *_epochs(4, 8), "middle.mixed_negatives=2048"),
 )
 LONG_TRIAL = (*_epochs(16, 32), "middle.mixed_negatives=2048")
+_LONGER, _MIXED = "first.epochs=6", "middle.mixed_negatives=2048"
+PACED_TRIALS: tuple[tuple[str, ...], ...] = (
+    (),
+    ("first.learning_rate=3e-4", _LONGER, _MIXED),
+    (_LONGER, _MIXED),
+    ("first.learning_rate=5e-4", _LONGER),
+    ("first.learning_rate=3e-3", _MIXED),
+)
 # The release's own evaluation is not used: the study judges all methods alike.
 JUDGED_BRIEFLY = ("evaluation.validation_share=0", "evaluation.max_requests=100")
 
@@ -179,27 +188,28 @@ class Study:
     trials: int  # of a method on a log, at most; 1 is the defaults
     methods: tuple[Variant, ...] = MAIN
     retrained: tuple[Variant, ...] = MIXES
-    larger: tuple[Variant, ...] = LARGER
-    others: tuple[Variant, ...] = OTHER_STARTS
+    enlarged: tuple[str, ...] = ENLARGED
+    taught: tuple[Variant, ...] = (TAUGHT_MIX,)
+    others: tuple[Variant, ...] = OTHER_STARTS  # on the log of sweeps
     ablations: tuple[Variant, ...] = ABLATIONS
     sweeps: tuple[Variant, ...] = SWEEPS
 
-    @property
-    def everything(self) -> tuple[Variant, ...]:
-        """The methods of tables and fronts, on whatever log."""
-        return (*self.methods, *self.retrained, *self.larger, *self.others)
+    def larger(self, log: StudyLog) -> tuple[Variant, ...]:
+        """Rivals at larger sizes, by their choice at the common one."""
+        return tuple(
+            Variant(f"{method}, {size}", method, settings=settings)
+            for size, settings in log.sizes
+            for method in self.enlarged
+        )
 
     def tuned(self, log: StudyLog) -> tuple[Variant, ...]:
-        """Those whose settings are chosen by trials, or share the choice of one of them."""
-        taught = [each for each in self.main(log) if each == TAUGHT_MIX]
-        return (*self.methods, *taught)
+        """Those whose settings are chosen by trials; the rest share the choice of one of them."""
+        return (*self.methods, *self.taught, *(self.others if log.sweeps else ()))
 
     def main(self, log: StudyLog) -> tuple[Variant, ...]:
-        """Those of them that are run on a log."""
-        if log.sweeps:
-            return self.everything
-        larger = self.larger if log.sized else ()
-        return (*self.methods, *self.retrained, *larger)
+        """The methods of tables and fronts on a log."""
+        others = self.others if log.sweeps else ()
+        return (*self.methods, *self.retrained, *self.larger(log), *self.taught, *others)
 
     def part(self, kind: Kind, log: StudyLog) -> list[tuple[Variant, int]]:
         """(variant, seed), seed by seed: a study cut short has all methods, with fewer seeds."""
@@ -248,7 +258,8 @@ QUICK = Study(
     seeds=2,
     few=1,
     trials=1,
-    larger=(),
+    enlarged=(),
+    taught=(),
     others=(),
     ablations=ABLATIONS[:7],
     sweeps=tuple(each for each in SWEEPS if each.name in _SWEPT),
@@ -264,7 +275,7 @@ FULL = Study(
             ("convert", "trivago", "--input", "{raw}", "--out", "{out}"),
             ("model.hidden=[]", "model.columns=32", "sampling.unknown_rate=0.2"),
             raw="trivago",
-            sized=False,
+            sizes=((AS_LARGE, ("model.columns=80",)),),
             tuned_on="trivago",
         ),
         StudyLog(
@@ -277,10 +288,11 @@ FULL = Study(
                 *("model.hidden=[256]", "model.columns=32"),
             ),
             raw="beibei",
-            sized=False,
+            sizes=((AS_LARGE, ("model.hidden=[512]", "model.columns=56")),),
+            tuned_on="beibei",
         ),
     ),
     seeds=5,
-    few=3,
+    few=5,
     trials=len(TRIALS) + 1,
 )

@@ -14,9 +14,11 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from bundle.writing import write_atomically
 from training.evaluation.intervals import REPLICATES, Difference
 
 NOT_RUN = "not run"
@@ -78,6 +80,17 @@ class Table:
             cells = zip(row, split, strict=True)
             writer.writerow([value for cell, parts in cells for value in _values(cell, len(parts))])
         return text.getvalue()
+
+
+def link(table: Table, out: Path) -> str:
+    """Write the table's file to a directory; a link to it from a page there."""
+    write_atomically(out / f"{table.name}.csv", table.csv().encode())
+    return f"[{table.name}.csv]({table.name}.csv)"
+
+
+def linked(table: Table, out: Path) -> str:
+    """The table for the page, with a link to its file."""
+    return f"{table.markdown()}\n\n{link(table, out)}"
 
 
 def together(name: str, tables: Mapping[str, Table]) -> Table:

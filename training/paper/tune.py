@@ -6,9 +6,10 @@ Decisions
   lists of its fronts, on validation. The test side is not looked at.
 - Trials change what all methods share (rates, epochs of the later stages, the margin), so nobody's
   own settings get more attention than another's. Variants of one method share its choice.
-- Methods from scratch see fewer examples of the later stages alone, and were best where they saw
-  most: they have a long trial more. Those that are not tuned themselves take the union's choice.
-- The choice is kept with all trials' scores: `tuned.json`.
+- Methods from scratch that see the later stages alone were best where they saw most: they have a
+  long trial more. Where exposures set the pace from scratch, their rate and epochs are tried.
+- The choice is kept with all trials' scores, and with the log that it was made on: `tuned.json`.
+  What is there is not tuned again: who wants it to be deletes it.
 """
 
 from __future__ import annotations
@@ -24,13 +25,12 @@ import numpy as np
 from bundle.writing import write_atomically
 from training.paper.contender import MERGED
 from training.paper.run import OWN_LISTS, Found
-from training.paper.study import LONG_TRIAL, TRIALS, Variant
+from training.paper.study import FROM_SCRATCH, LONG_TRIAL, PACED_TRIALS, TRIALS, StudyLog, Variant
 
 Json = dict[str, Any]
 Tuned = tuple[Variant, list[Variant]]  # the first of its method and start, and its trials
 FILE = "tuned.json"
 SEEDS = 2
-SCRATCH, UNION = "scratch", "youtubednn-mix"
 
 
 def trial_variants(variants: Iterable[Variant], trials: int) -> list[Tuned]:
@@ -69,8 +69,10 @@ def without_choice(choice: Json, tuned: Iterable[Tuned]) -> list[Tuned]:
     return [each for each in tuned if _name(each[0]) not in choice]
 
 
-def choose(tuned: list[Tuned], found_of: Callable[[Variant], Sequence[Found]]) -> Json:
-    """The best trial of each, with the scores of all."""
+def choose(
+    log: StudyLog, tuned: list[Tuned], found_of: Callable[[Variant], Sequence[Found]]
+) -> Json:
+    """The best trial of each on a log, with the scores of all."""
     choice: Json = {}
     for variant, trials in tuned:
         scores = [score(found_of(trial)) for trial in trials]
@@ -78,16 +80,14 @@ def choose(tuned: list[Tuned], found_of: Callable[[Variant], Sequence[Found]]) -
         choice[_name(variant)] = {
             "settings": list(_trials(variant)[best]),
             "scores": [round(each, 6) for each in scores],
+            "log": " ".join(log.command),
         }
     return choice
 
 
 def tuned_settings(choice: Json, variant: Variant) -> tuple[str, ...]:
     """What was chosen for the variant's method, if it was tuned."""
-    method, preset, start = _tuned_together(variant)
-    names = [f"{each}|{preset}|{start}" for each in (method, UNION)]
-    known = [choice[name] for name in names[: 2 if start == SCRATCH else 1] if name in choice]
-    return tuple(known[0]["settings"]) if known else ()
+    return tuple(choice.get(_name(variant), {}).get("settings", ()))
 
 
 def read_choices(out: Path) -> Json:
@@ -102,7 +102,9 @@ def write_choices(out: Path, choices: Json) -> None:
 
 
 def _trials(variant: Variant) -> tuple[tuple[str, ...], ...]:
-    return (*TRIALS, LONG_TRIAL) if variant.from_scratch else TRIALS
+    if not variant.from_scratch:
+        return TRIALS
+    return PACED_TRIALS if variant.method in FROM_SCRATCH else (*TRIALS, LONG_TRIAL)
 
 
 def _name(variant: Variant) -> str:
@@ -111,6 +113,7 @@ def _name(variant: Variant) -> str:
 
 def _tuned_together(variant: Variant) -> tuple[str, str, str]:
     """Method, preset and start; an ablation of CSMF is CSMF."""
-    start = SCRATCH if variant.from_scratch else "exposure"
+    start = "scratch" if variant.from_scratch else "exposure"
     ablated = variant.method.startswith("csmf") or variant.method == "packnet"
-    return "csmf" if ablated else variant.method, variant.preset, start
+    own = "csmf" if ablated else variant.method
+    return variant.tuned_as or own, variant.preset, start

@@ -15,7 +15,7 @@ STAGES = ("exposure", "click", "conversion")
 
 
 def fronts(levels, stages=STAGES):
-    variants = {variant.name: variant for variant in QUICK.everything}
+    variants = {variant.name: variant for variant in QUICK.main(QUICK.logs[0])}
     runs = {
         name: {seed: found(variants[name], stages, level, seed) for seed in range(2)}
         for name, level in levels.items()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from support.judged import found
 
-from training.paper.study import FULL, LONG_TRIAL, MAIN, TAUGHT_MIX, TRIALS, Variant
+from training.paper.study import FULL, MAIN, PACED_TRIALS, TAUGHT_MIX, TRIALS, Variant
 from training.paper.tune import (
     choose,
     read_choices,
@@ -16,6 +16,7 @@ from training.paper.tune import (
 )
 
 STAGES = ("exposure", "click", "conversion")
+LOG = FULL.logs[0]
 MIX = next(variant for variant in MAIN if variant.name == "youtubednn-mix")
 
 
@@ -27,7 +28,7 @@ def chosen(levels, variant=MIX):
         seeds = enumerate(levels[int(trial.name.split()[-1])])
         return [found(trial, STAGES, level, seed) for seed, level in seeds]
 
-    return choose(tuned, found_of)
+    return choose(LOG, tuned, found_of)
 
 
 def test_every_method_and_start_has_as_many_trials():
@@ -37,12 +38,12 @@ def test_every_method_and_start_has_as_many_trials():
     assert len(tuned) == len(MAIN), "the mix is tuned from scratch and from the exposure model"
 
 
-def test_from_scratch_the_others_take_what_the_union_chose():
-    union = next(each for each in MAIN if each.name == "youtubednn-mix, from scratch")
-    choice = chosen([(0.5,), (0.4,), (0.4,), (0.4,), (0.6,)], union)
-    other = next(each for each in FULL.everything if each.name == "mvke, from scratch")
-    assert tuned_settings(choice, other) == LONG_TRIAL
-    assert tuned_settings(choice, MIX) == ()
+def test_where_exposures_set_the_pace_from_scratch_their_rate_and_epochs_are_tried():
+    mvke = next(each for each in FULL.main(LOG) if each.name == "mvke, from scratch")
+    choice = chosen([(0.5,), (0.6,), (0.4,), (0.4,), (0.4,)], mvke)
+    assert tuned_settings(choice, mvke) == PACED_TRIALS[1]
+    assert tuned_settings(choice, Variant("mvke", "mvke")) == ()  # from the exposure model
+    assert all("first." in " ".join(trial) for trial in PACED_TRIALS[1:])
 
 
 def test_the_best_mean_over_seeds_wins_not_the_luckiest_seed():
@@ -57,7 +58,7 @@ def test_a_trial_is_not_judged_by_lists_that_take_two_searches():
         front.validation_LO[:] = 0.5
     with_lucky_merger.fronts["merged"].validation_LO[:] = 0.9
     trials = iter([[with_lucky_merger], [found(sep, STAGES, 0.8)]])
-    choice = choose(trial_variants([sep], 2), lambda _: next(trials))
+    choice = choose(LOG, trial_variants([sep], 2), lambda _: next(trials))
     assert tuned_settings(choice, sep) == TRIALS[1]
 
 
@@ -67,6 +68,13 @@ def test_an_ablation_takes_what_csmf_chose(method):
     choice = chosen([(0.5,), (0.6,)], csmf)
     assert tuned_settings(choice, replace(csmf, name="ablated", method=method)) == TRIALS[1]
     assert tuned_settings(choice, Variant("another", "mvke")) == ()
+    trained_together = Variant("w/o the cascade", "joint", csmf.preset, tuned_as="csmf")
+    assert tuned_settings(choice, trained_together) == TRIALS[1]
+
+
+def test_a_choice_says_on_which_log_it_was_made():
+    (choice,) = chosen([(0.5,), (0.6,)]).values()
+    assert choice["log"] == " ".join(LOG.command)
 
 
 def test_choices_are_read_again(tmp_path):
@@ -85,11 +93,12 @@ def test_a_method_that_has_a_choice_is_not_tuned_again():
     assert without_choice({}, tuned) == tuned
 
 
-def test_the_taught_union_has_trials_of_its_own_where_it_is_run():
+def test_the_taught_union_and_all_from_scratch_have_trials_of_their_own():
     tuned = {
         log.name: {each.name: len(trials) for each, trials in trial_variants(FULL.tuned(log), 5)}
         for log in FULL.logs
     }
     assert tuned["dense"][TAUGHT_MIX.name] == 4
-    assert TAUGHT_MIX.name not in tuned["conflict"]
-    assert tuned["dense"]["youtubednn-sep"] == 5  # from scratch
+    assert tuned["trivago"][TAUGHT_MIX.name] == 4
+    assert tuned["dense"]["youtubednn-sep"] == tuned["dense"]["moppr, from scratch"] == 5
+    assert "moppr, from scratch" not in tuned["trivago"]  # where it is not run
