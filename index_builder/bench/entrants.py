@@ -70,6 +70,7 @@ class Entrant:
     variants: tuple[Variant, ...]
     most: dict[str, int]
     costs: dict[str, Cost]
+    vectors: dict[str, int]  # bytes of the items' vectors, of variants that read them
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,8 @@ def _open(
             grown[variant.files] = {each: after[each] - before[each] for each in after}
         costs[variant.name] = Cost(**(cost | grown[variant.files]))
     variants = tuple(variant for variant, _ in built.values())
-    return Entrant(name, library, effort, worker, variants, most, costs)
+    vectors = {each.name: given.read_items().nbytes * each.reads_items for each in variants}
+    return Entrant(name, library, effort, worker, variants, most, costs, vectors)
 
 
 def _touch(worker: Worker, given: Given, variant: Variant, most: int) -> None:

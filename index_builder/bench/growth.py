@@ -98,12 +98,13 @@ def _refuse_few(sizes: Sequence[int], check: int) -> None:
     """Of fp16 there are FEWEST to fit; of 4 bits too, or none at all."""
     fitted = [items for items in sizes if items != check]
     short = sum(items >= SHORT_FROM for items in fitted)
-    if len(fitted) < FEWEST or 0 < short < FEWEST:
+    if len(fitted) < FEWEST or 0 < short < FEWEST or (short and check < SHORT_FROM):
         raise InputError(
             "--sizes",
             "",
-            found=f"{len(fitted)} to fit, {short} of them of {SHORT_FROM} items or more",
-            remedy=f"give {FEWEST} at least of each beside --check, or none of the larger ones",
+            found=f"{len(fitted)} to fit, {short} of them of {SHORT_FROM} items or more, beside "
+            f"--check {check}",
+            remedy=f"give {FEWEST} at least of each and a --check of both, or none so large",
         )
 
 

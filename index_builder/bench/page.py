@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from index_builder.bench.contenders.ours import DEFAULT, WHOLE
-from index_builder.bench.goals import LENGTHS, OURS, TARGETS, Goal, best, goals, goals_of_layouts
+from index_builder.bench.goals import (
+    BY_MAP,
+    LENGTHS,
+    OURS,
+    TARGETS,
+    Goal,
+    best,
+    goals,
+    goals_of_layouts,
+)
 
 Document = Mapping[str, Any]
 TITLES = {WHOLE: "Codes of fp16", DEFAULT: "Codes of 4 bits, what is found scored again"}
@@ -27,7 +36,10 @@ index_builder.bench page` from the figures in [{folder}/]({folder}). How: `index
   queries, and a ratio is the median over rounds of the ratio within a round.
 - Settings of each library are `VARIANTS` of its file in `index_builder/bench/contenders/`; the
   fastest that reaches the recall is shown. With `--all-variants` (250,000 items) all builds take
-  part, else the first of them with all settings of its search.
+  part, else those marked `usual` and the first, with all settings of their search: not always the
+  best ones, as graphs with more links take twice as long to build. Each is built once.
+- Rivals are built from the items alone. Ours also sees the users whom a release has kept, 256 of
+  them, under the weights of the same grid; speed off the grid is not compared.
 - `trained` vectors are those of a model trained on a simulated log, enlarged; `heavy` ones are
   synthetic, of heavy tails: `index_builder/bench/vectors.py`. What is enlarged more than ten times
   lies in clouds, which whatever visits cells finds sooner than a catalogue's own items
@@ -58,9 +70,11 @@ def _run(document: Document, path: Path, folder: Path) -> Iterator[str]:
     yield from _origin(document, path, folder)
     yield "| goal | vectors | bound | reached | |\n|---|---|---|---|---|"
     for vectors in document["sets"]:
-        yield from (_goal(goal, vectors["name"]) for goal in goals(vectors))
+        of = f"{vectors['name']}, {vectors['items']:,}"
+        yield from (_goal(goal, of) for goal in goals(vectors))
     if "layouts" in document:
-        yield from (_goal(goal, "trained") for goal in goals_of_layouts(document["layouts"]))
+        of = f"trained, {document['layouts']['items']:,}"
+        yield from (_goal(goal, of) for goal in goals_of_layouts(document["layouts"]))
     for vectors in document["sets"]:
         yield from _set(vectors, path, folder)
     if "layouts" in document:
@@ -78,12 +92,21 @@ def _origin(document: Document, path: Path, folder: Path) -> Iterator[str]:
         f"`{document['command']}`, commit {document['commit']}, {document['date']}; "
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
         f"{machine['system']}, {machine['faiss']}; load {machine['load']} when it began; "
-        f"{sum(document['seconds'].values()) / 60:.0f} minutes. "
+        f"{sum(document['seconds'].values()) / 60:.0f} minutes{_asked(document)}. "
         f"All figures: [{path.name}]({folder.name}/{path.name}).\n"
     )
     if machine["load"] >= machine["cores"]:  # this run's own steps before count, too
         clock = document.get("clock", "wall")
         yield f"Other programs ran beside it, and times are by the {clock} clock: go by ratios.\n"
+
+
+def _asked(document: Document) -> str:
+    """Of a search benchmark: how much was asked."""
+    if "setting" not in document:
+        return ""
+    setting = document["setting"]
+    timed = f", {setting['timed']} of them timed" if "timed" in setting else ""
+    return f"; {setting['users']} users under each weighting{timed}, {setting['rounds']} rounds"
 
 
 def _set(vectors: Document, path: Path, folder: Path) -> Iterator[str]:
@@ -101,7 +124,7 @@ def _table(vectors: Document, k: int) -> Iterator[str]:
     heads = [f"| recall ≥ {target} | effort | ms | over ours" for target in TARGETS]
     yield f"k = {k}\n\n| contender {' '.join(heads)} |"
     yield "|---" + "|---|---:|---:|---:" * len(TARGETS) + "|"
-    searched = [row for row in vectors["contenders"] if row["variant"] != "effort map"]
+    searched = [row for row in vectors["contenders"] if row["variant"] != BY_MAP]
     for name, variant in dict.fromkeys(map(_line, searched)):
         cells = (_cells(vectors, name, k, target, variant) for target in TARGETS)
         yield f"| {name} {' '.join(cells)} |"
@@ -128,31 +151,35 @@ def _cells(vectors: Document, name: str, k: int, target: float, variant: str = "
 def _by_map(vectors: Document, k: int) -> Iterator[str]:
     """Ours as it is served: each weighting at the effort of its map."""
     for row in vectors["contenders"]:
-        for point in row["points"] if row["variant"] == "effort map" else ():
+        for point in row["points"] if row["variant"] == BY_MAP else ():
             if point["k"] == k:
-                ratio, found = point["over_first"], f"effort map, finds {point['worst']:.3f}"
+                ratio = f"{point['over_first']:.2f}" if point["reached"] else ""
                 yield (
-                    f"| ours, as served | {found} | ≤ {point['effort']} | {point['ms']:.3f} "
-                    f"| {ratio:.2f} | | | | |"
+                    f"| ours, as served | effort map, finds {point['worst']:.3f} of these users' "
+                    f"| ≤ {point['effort']} | {point['ms']:.3f} | {ratio} | | | | |"
                 )
 
 
 def _costs(vectors: Document) -> Iterator[str]:
-    yield "| contender | library | variant | bytes a vector | resident | private | build, s |"
-    yield "|---|---|---|---:|---:|---:|---:|"
+    yield (
+        "| contender | library | variant | bytes a vector | with vectors read | resident | private "
+        "| build, s |"
+    )
+    yield "|---|---|---|" + "---:|" * 5
     for row in vectors["contenders"]:
-        if row["variant"] != "effort map":
-            each = [row[name] / vectors["items"] for name in ("bytes", "resident", "private")]
+        if row["variant"] != BY_MAP:
+            sizes = (row["bytes"], row["bytes"] + row.get("vectors", 0))
+            each = [size / vectors["items"] for size in (*sizes, row["resident"], row["private"])]
             yield (
                 f"| {row['contender']} | {row['library']} | {row['variant']} "
                 f"| {' | '.join(f'{value:.0f}' for value in each)} "
                 f"| {_build(row['build_seconds'])} |"
             )
     yield (
-        "\nBytes a vector: of the files; and what the process grew by once it had searched them "
-        "through, mapped pages counted in `resident`, not in `private`. Ours of less than fp16 "
-        "read vectors besides, 256 bytes each, that a release has in any case: `resident` counts "
-        "those that were read. Builds had all cores.\n"
+        "\nBytes a vector: of the files, and with the items' vectors where searches read them: a "
+        "release has those in any case, for whatever index. Then what the process grew by once it "
+        "had searched through: mapped pages count in `resident`, not in `private`, and the kernel "
+        "maps more than are read. Builds had all cores; FAISS's of as many cells share a k-means.\n"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from index_builder.bench.goals import BY_MAP
 from index_builder.bench.growth import Fit
 
 COLOURS = [f"C{number}" for number in (3, 7, 0, 9, 4, 2, 1, 8, 5, 6)]
@@ -41,7 +42,7 @@ def pareto(document: Mapping[str, Any], name: str, k: int) -> list[tuple[float, 
     points = sorted(
         (point["ms"], point["worst"])
         for row in document["contenders"]
-        if row["contender"] == name
+        if row["contender"] == name and row["variant"] != BY_MAP  # which has an effort a weighting
         for point in row["points"]
         if point["k"] == k
     )

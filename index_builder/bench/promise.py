@@ -36,7 +36,7 @@ def promise(
     questions = ask(drawn.given, drawn.fresh_UM, weights_GS, lengths)
     rows: list[dict[str, object]] = []
     for k in lengths:
-        recalls = _recalls(questions, worker, variant, effort, k)
+        recalls = by_map(questions, worker, variant, effort, k)
         on, off = recalls[: len(grid_GS)], recalls[len(grid_GS) :]
         worst = int(np.argmin(off))
         rows.append(
@@ -59,13 +59,15 @@ def off_grid(stages: int) -> NDArray[np.float64]:
     whisper = 0.01 * np.ones((stages, stages)) * np.roll(np.eye(stages), 1, axis=1)
     rng = np.random.default_rng(0)
     random = rng.dirichlet(np.ones(stages), RANDOM)
-    random[::3, rng.integers(stages)] = 0
+    some = np.arange(0, RANDOM, 3)
+    random[some, rng.integers(stages, size=len(some))] = 0
     return np.concatenate([ordered, np.eye(stages) + whisper, random])
 
 
-def _recalls(
+def by_map(
     questions: Questions, worker: Worker, variant: str, effort: EffortMap, k: int
 ) -> list[float]:
+    """Recall of each direction, at the effort that the map gives it."""
     recalls = []
     for direction, weights_S in enumerate(questions.directions_GS):
         queries_UM = questions.queries_QM[questions.of(direction)]

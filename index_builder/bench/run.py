@@ -43,7 +43,8 @@ def search(arguments: argparse.Namespace) -> None:
     document = _origin(arguments)
     phases, cores = Phases(), os.sched_getaffinity(0)
     setting = _setting(arguments)
-    document["setting"] = {"items": setting.items, "users": setting.users, "rounds": setting.rounds}
+    asked = ("items", "users", "rounds", "timed")
+    document["setting"] = {name: getattr(setting, name) for name in asked}
     document["clock"] = setting.clock
     with _work(arguments.work) as work:
         sets = [

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from index_builder.bench.contenders.ours import COMPACT, VARIANTS, WHOLE, read_map
 from index_builder.bench.entrants import CONTENDERS, Choice, Entrant, Field, admit
-from index_builder.bench.promise import promise
+from index_builder.bench.goals import BY_MAP, LENGTHS, TARGETS
+from index_builder.bench.promise import by_map, promise
 from index_builder.bench.questions import Questions, ask
 from index_builder.bench.rounds import Entry, alternate, ratio
 from index_builder.bench.sweep import Point, Recall, least_effort
@@ -30,9 +31,6 @@ from index_builder.bench.vectors import Drawn
 from index_builder.grid import weight_directions
 from index_builder.progress import Phases
 
-LENGTHS = (50, 100, 500)
-TARGETS = (0.95, 0.98)
-MAP = "effort map"  # the variant of ours that follows it
 MAP_TARGET = 0.95
 FIRST_EFFORT = 16
 Document = dict[str, object]
@@ -50,7 +48,6 @@ class Setting:
     choice: Choice
     curve: tuple[float, ...]  # recalls of the plot, beside the targets
     clock: str = "wall"
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -197,16 +194,13 @@ def _by_map(
     effort_map = read_map(work / ours.name / variant.files)
     for k in LENGTHS:
         efforts_G = np.array([effort_map.lookup(each, k) for each in questions.directions_GS])
-        recalls = [
-            _recall(ours, variant.name, k, questions, int(effort), direction)
-            for direction, effort in enumerate(efforts_G)
-        ]
+        recalls = by_map(questions, ours.worker, variant.name, effort_map, k)
         spread = max(recalls) - min(recalls)
         mean = sum(recalls) / len(recalls)
         found = Point(MAP_TARGET, int(efforts_G.max()), min(recalls), mean, spread)
         efforts_Q = efforts_G[places_Q // questions.users]
         entry = Entry(ours.worker, variant.name, k, efforts_Q)
-        timed.append(Timed(ours, MAP, k, found, entry))
+        timed.append(Timed(ours, BY_MAP, k, found, entry))
     return timed
 
 
@@ -234,7 +228,7 @@ def _rows(field: Field, timed: Sequence[Timed], seconds_RE: NDArray[np.float64])
     rows: list[Document] = []
     for entrant in field.entrants:
         names = [each.name for each in entrant.variants]
-        for variant in [*names, MAP] if entrant.name == "ours" else names:
+        for variant in [*names, BY_MAP] if entrant.name == "ours" else names:
             points = [
                 {"k": each.k, **asdict(each.point), "reached": each.point.reached}
                 | {
@@ -244,7 +238,8 @@ def _rows(field: Field, timed: Sequence[Timed], seconds_RE: NDArray[np.float64])
                 for place, each in enumerate(timed)
                 if each.entrant is entrant and each.variant == variant
             ]
-            cost = entrant.costs[names[0] if variant == MAP else variant]
+            built = names[0] if variant == BY_MAP else variant
             row = {"contender": entrant.name, "library": entrant.library, "variant": variant}
-            rows.append({**row, "effort": entrant.effort, **asdict(cost), "points": points})
+            cost = asdict(entrant.costs[built]) | {"vectors": entrant.vectors[built]}
+            rows.append({**row, "effort": entrant.effort, **cost, "points": points})
     return rows

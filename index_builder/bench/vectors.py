@@ -1,6 +1,6 @@
 """What is searched and who asks: trained vectors enlarged, or synthetic ones of heavy tails.
 
-    given, asking = from_release(index, bundle, 1_000_000, 64, Path("work/trained"), rng)
+    drawn = from_release(bundle, index, 1_000_000, 64, Path("work/trained"), rng)
 
 Decisions
 - Trained items are those of a release, enlarged by a smoothed bootstrap (`index_builder.enlarge`

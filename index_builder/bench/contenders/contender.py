@@ -5,7 +5,8 @@ Decisions
   the sweep moves; all else is a variant.
 - A variant is what its builder would choose by trying: build options, and options of the search
   that are not its effort. Variants with equal build options share their files.
-- Files hold all that a search needs: their bytes are the index's bytes.
+- Files hold all that a search needs, but for the items' vectors where `reads_items` says that those
+  beside the index are read: they lie there in any case.
 - A search is the library's own call for one query, as its users make it. Queries have their weights
   already: scaling a query costs all contenders the same.
 
@@ -37,6 +38,7 @@ class Variant:
     build: Options = field(default_factory=dict)
     search: Options = field(default_factory=dict)
     usual: bool = False  # takes part wherever a search is compared, whatever its files
+    reads_items: bool = False  # every search reads the items' vectors, beside its files
 
     @property
     def files(self) -> str:

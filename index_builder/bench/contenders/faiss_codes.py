@@ -1,7 +1,7 @@
 """FAISS's short codes, refined by fp16 vectors: 4-bit product quantization and RaBitQ, both in
 fast-scan layout, in cells of the factory's spherical k-means.
 
-How many times k are refined is a variant; effort is cells.
+How many times k are refined is a variant; effort is cells. Codes are of one dim or of two.
 """
 
 from __future__ import annotations
@@ -11,39 +11,36 @@ from pathlib import Path
 from typing import cast
 
 import faiss
-import numpy as np
 
-from index_builder.bench.contenders.contender import (
-    Floats,
-    Given,
-    Options,
-    Rows,
-    Variant,
-    root_multiple,
-)
+from index_builder.bench.contenders.contender import Floats, Given, Options, Rows, Variant
+from index_builder.bench.contenders.faiss_factory import FILE, write_inverted
 from index_builder.cells import visiting
 
 LIBRARY = "faiss-cpu"
 EFFORT = "cells visited (nprobe)"
-PQ: Options = {"cells": 4, "codes": "PQ32x4fsr"}
-RABITQ: Options = {"cells": 4, "codes": "RaBitQfs"}
+REFINED = {"PQ64x4fsr": (1.5, 3, 10), "PQ32x4fsr": (4, 10, 40), "RaBitQfs": (10, 40)}
+
+
+def _variants(times: int, codes: str) -> tuple[Variant, ...]:
+    build: Options = {"cells": times, "codes": codes}
+    return tuple(
+        Variant(f"IVF{times}√N,{codes}, refine {n:g}k", build, {"refined": n})
+        for n in REFINED[codes]
+    )
+
+
 VARIANTS = (
-    *(Variant(f"IVF4√N,PQ32x4fsr, refine {n}k", PQ, {"refined": n}) for n in (4, 10, 40)),
-    *(Variant(f"IVF4√N,RaBitQfs, refine {n}k", RABITQ, {"refined": n}) for n in (10, 40)),
+    *_variants(2, "PQ64x4fsr"),
+    *_variants(4, "PQ64x4fsr"),
+    *_variants(4, "PQ32x4fsr"),
+    *_variants(4, "RaBitQfs"),
 )
-FILE = "items.faiss"
 
 
 def build(given: Given, variant: Variant, directory: Path, threads: int) -> dict[str, float]:
     """Train and add."""
-    items_NM = np.array(given.read_items())
-    cells = root_multiple(len(items_NM), float(variant.build["cells"]))
-    factory = f"IVF{cells},{variant.build['codes']},Refine(SQfp16)"
-    index = faiss.index_factory(items_NM.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
-    index.train(items_NM)
-    index.add(items_NM)
-    faiss.write_index(index, str(directory / FILE))
-    return {}
+    codes = f"{variant.build['codes']},Refine(SQfp16)"
+    return write_inverted(given, float(variant.build["cells"]), codes, directory)
 
 
 class FaissCodes:

@@ -8,15 +8,9 @@ from pathlib import Path
 from typing import cast
 
 import faiss
-import numpy as np
 
-from index_builder.bench.contenders.contender import (
-    Floats,
-    Given,
-    Rows,
-    Variant,
-    root_multiple,
-)
+from index_builder.bench.contenders.contender import Floats, Given, Rows, Variant
+from index_builder.bench.contenders.faiss_factory import FILE, write_inverted
 from index_builder.cells import visiting
 
 LIBRARY = "faiss-cpu"
@@ -29,19 +23,12 @@ VARIANTS = (
     Variant("IVF2√N,Flat", {"cells": 2, "codes": "Flat"}),
     Variant("IVF16√N,SQfp16", {"cells": 16, "codes": "SQfp16"}),
 )
-FILE = "items.faiss"
 
 
 def build(given: Given, variant: Variant, directory: Path, threads: int) -> dict[str, float]:
     """Train and add, nothing else."""
-    items_NM = np.array(given.read_items())
-    cells = root_multiple(len(items_NM), float(variant.build["cells"]))
-    factory = f"IVF{cells},{variant.build['codes']}"
-    index = faiss.index_factory(items_NM.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
-    index.train(items_NM)
-    index.add(items_NM)
-    faiss.write_index(index, str(directory / FILE))
-    return {}
+    options = variant.build
+    return write_inverted(given, float(options["cells"]), str(options["codes"]), directory)
 
 
 class FaissIvf:

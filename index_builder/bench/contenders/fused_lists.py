@@ -9,6 +9,7 @@ Decisions
 - Ranks are fused by 1 / (60 + rank) times the weight. Weights are in the query already, so the
   weight is the length of the query's segment; of a segment that weighs nothing no list is asked.
 - Whole scores come from the vectors that lie beside every index. They are not counted in its bytes.
+- Half as many visits are a variant of their own.
 
 Dimension letters: N items, M dims, L length of a list, X distinct items of all lists, K answers.
 """
@@ -22,8 +23,9 @@ from typing import cast
 import faiss
 import numpy as np
 
+from bundle.codes import rescored
 from bundle.segments import Segments
-from index_builder.bench.contenders.contender import Floats, Given, Rows, Variant
+from index_builder.bench.contenders.contender import Floats, Given, Options, Rows, Variant
 from index_builder.cells import fill_cells, train_centroids, visiting
 from index_builder.progress import Progress
 from index_builder.space import space_as_it_is
@@ -31,10 +33,15 @@ from index_builder.space import space_as_it_is
 LIBRARY = "faiss-cpu"
 EFFORT = "length of each list"
 VARIANTS = (
-    Variant("lists rescored", {}, {"fusion": "scores"}),
-    Variant("reciprocal ranks", {}, {"fusion": "ranks"}),
+    Variant("lists rescored", {}, {"fusion": "scores", "visited": 32}, reads_items=True),
+    Variant(
+        "lists rescored, half the visits",
+        {},
+        {"fusion": "scores", "visited": 16},
+        reads_items=True,
+    ),
+    Variant("reciprocal ranks", {}, {"fusion": "ranks", "visited": 32}),
 )
-VISITED = 32  # items, for one of the list
 DAMPING = 60  # of reciprocal ranks: the usual constant
 MOST = 4096
 
@@ -58,10 +65,11 @@ class FusedLists:
     most = MOST
 
     def __init__(
-        self, indexes: list[faiss.IndexIVF], segments: Segments, items_NM: Floats, fusion: str
+        self, indexes: list[faiss.IndexIVF], segments: Segments, items_NM: Floats, search: Options
     ) -> None:
         self.indexes, self.slices, self.items_NM = indexes, segments.slices, items_NM
-        self.fuse = self._by_scores if fusion == "scores" else self._by_ranks
+        self.visited = int(search["visited"])  # items, for one of a list
+        self.fuse = self._by_scores if search["fusion"] == "scores" else self._by_ranks
 
     def search(self, query_M: Floats, k: int, effort: int) -> Rows:
         """A list of max(k, effort) of each segment, fused."""
@@ -70,25 +78,24 @@ class FusedLists:
         for index, part in zip(self.indexes, self.slices, strict=True):
             weight = float(np.linalg.norm(query_M[part]))
             if weight > 0:
-                cells = min(index.nlist, 1 + VISITED * length * index.nlist // index.ntotal)
+                cells = min(index.nlist, 1 + self.visited * length * index.nlist // index.ntotal)
                 found_1L = index.search(query_M[None, part], length, params=visiting(cells))[1]
                 lists.append(found_1L[0][found_1L[0] >= 0])
                 weights.append(weight)
-        return self.fuse(query_M, lists, weights)[:k]
+        return self.fuse(query_M, lists, weights, k)
 
-    def _by_scores(self, query_M: Floats, lists: list[Rows], weights: list[float]) -> Rows:
+    def _by_scores(self, query_M: Floats, lists: list[Rows], _: list[float], k: int) -> Rows:
         rows_X = np.unique(np.concatenate(lists))
-        best_X: Rows = rows_X[np.argsort(-(self.items_NM[rows_X] @ query_M))]
-        return best_X
+        return rescored(query_M, rows_X, self.items_NM, k, None)[0]
 
-    def _by_ranks(self, query_M: Floats, lists: list[Rows], weights: list[float]) -> Rows:
+    def _by_ranks(self, _: Floats, lists: list[Rows], weights: list[float], k: int) -> Rows:
         rows_X, places = np.unique(np.concatenate(lists), return_inverse=True)
         gains = [
             weight / (DAMPING + np.arange(1, len(rows) + 1))
             for rows, weight in zip(lists, weights, strict=True)
         ]
         best_X: Rows = rows_X[np.argsort(-np.bincount(places, np.concatenate(gains)))]
-        return best_X
+        return best_X[:k]
 
 
 @cache
@@ -99,5 +106,4 @@ def _read(path: Path) -> faiss.IndexIVF:
 def open_index(given: Given, variant: Variant, directory: Path) -> FusedLists:
     """Variants share their files."""
     indexes = [_read(directory / f"{name}.faiss") for name in given.segments.names]
-    fusion = str(variant.search["fusion"])
-    return FusedLists(indexes, given.segments, given.read_items(), fusion)
+    return FusedLists(indexes, given.segments, given.read_items(), variant.search)

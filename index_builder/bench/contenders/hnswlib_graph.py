@@ -45,9 +45,9 @@ class HnswlibGraph:
 
     def search(self, query_M: Floats, k: int, effort: int) -> Rows:
         """The best of the candidates; nothing if the graph yields fewer than k."""
-        if effort != self.effort:
-            self.index.set_ef(max(k, effort))
-            self.effort = effort
+        if max(k, effort) != self.effort:
+            self.effort = max(k, effort)
+            self.index.set_ef(self.effort)
         try:
             rows_1K, _ = self.index.knn_query(self.extend(query_M), k=k, num_threads=1)
         except RuntimeError:

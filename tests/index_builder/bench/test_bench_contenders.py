@@ -3,6 +3,7 @@
 import importlib
 from contextlib import ExitStack
 
+import faiss
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from bundle.scoring import exact_top_k, scale_query
 from index_builder.bench.contenders import ours
 from index_builder.bench.contenders.contender import Variant
 from index_builder.bench.contenders.extended import extended, extending
+from index_builder.bench.contenders.faiss_factory import FILE, write_inverted
 from index_builder.bench.entrants import CONTENDERS, admit, chosen
 from index_builder.bench.vectors import from_generator
 from index_builder.bench.worker import LeftOutError, Worker
@@ -45,6 +47,28 @@ def test_with_the_largest_effort_a_contender_finds_nearly_all(name, drawn, tmp_p
         assert all(len(rows) == K and rows.dtype == np.int64 for rows in found)
         recall = recall_by_score(np.stack(found), scores_QK, queries_QM, given.read_items())
         assert recall > CEILINGS.get(variant.name, 0.75), variant.name
+
+
+def test_files_that_share_a_k_means_are_those_that_the_factory_makes_alone(drawn, tmp_path):
+    items_NM = drawn.given.read_items()
+    [query_M] = drawn.asking_UM[:1]
+    for codes in ("SQfp16", "Flat", "PQ32x4fsr,Refine(SQfp16)"):
+        (directory := tmp_path / codes).mkdir()
+        seconds = write_inverted(drawn.given, 2, codes, directory)
+        assert seconds["k-means, shared"] > 0
+        shared = faiss.read_index(str(directory / FILE))
+        cells = faiss.extract_index_ivf(shared).nlist
+        alone = faiss.index_factory(64, f"IVF{cells},{codes}", faiss.METRIC_INNER_PRODUCT)
+        alone.train(items_NM)
+        alone.add(items_NM)
+        lists, centroids = [], []
+        for index in (shared, alone):
+            inverted = faiss.extract_index_ivf(index)
+            inverted.nprobe = cells
+            lists.append(index.search(query_M[None], K)[1])
+            centroids.append(faiss.downcast_index(inverted.quantizer).reconstruct_n(0, cells))
+        np.testing.assert_array_equal(*lists)
+        np.testing.assert_array_equal(*centroids)
 
 
 @pytest.mark.parametrize(("multiple", "width"), [(1, 65), (8, 72)])

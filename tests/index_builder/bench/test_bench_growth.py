@@ -69,11 +69,15 @@ def test_visits_that_stay_as_they_are_take_time_by_the_root_of_the_items():
     [
         ((1000, 2000, 4000), "2 to fit, 0 of them"),
         ((1000, 2000, 4000, 8000, 50_000), "4 to fit, 1 of them of 50000 items or more"),
+        (
+            (50_000, 100_000, 200_000),
+            "3 to fit, 3 of them .* beside --check 2000",
+        ),
     ],
 )
 def test_too_few_sizes_to_fit_are_refused_before_anything_is_measured(tmp_path, sizes, found):
     def never(items, work):
         raise AssertionError("nothing may be drawn")
 
-    with pytest.raises(InputError, match=f"--sizes: {found}.*give 3 at least"):
+    with pytest.raises(InputError, match=f"--sizes: {found}.*give 3 at least of each"):
         measure(sizes, 2000, never, tmp_path, 1, "wall", {0}, Phases())
