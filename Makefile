@@ -22,7 +22,7 @@ demo: $(VENV)/.installed-demo  ## data → train → export → index → serve 
 serve:  ## serve what `make demo` released, until Ctrl-C
 	@test -f $(DEMO)/releases/CURRENT || { echo "nothing to serve: run 'make demo' first"; exit 2; }
 	$(BIN)/csmf-serve --releases $(DEMO)/releases --port $(PORT) --state-dir $(DEMO)/state \
-	  --anonymous loopback
+	  --anonymous loopback --redis-url '' --features-url ''
 
 test: $(VENV)/.installed-test lint  ## everything that must hold before a change lands
 	$(BIN)/python -m pytest -n 2 --dist worksteal

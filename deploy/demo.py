@@ -122,13 +122,17 @@ class Client:
 
 @contextmanager
 def service(out: Path, port: int) -> Iterator[Client]:
-    """A running csmf-serve; the embedded weights store unless CSMF_REDIS_URL is set."""
+    """A running csmf-serve with a weights store of its own, whatever the environment names.
+
+    Nothing would remove the demo's scenarios from a store that others use.
+    """
     words = ["--releases", out / "releases", "--port", str(port)]
     print(f"\n--- serving: csmf-serve {' '.join(map(str, words))}", flush=True)
     environment = {"CSMF_STATE_DIR": str(out / "state"), "CSMF_LOG_LEVEL": "warning"}
-    access = {"CSMF_ANONYMOUS": "loopback", "CSMF_KEYS_FILE": ""}
+    alone = {"CSMF_ANONYMOUS": "loopback"}
+    alone |= dict.fromkeys(("CSMF_KEYS_FILE", "CSMF_REDIS_URL", "CSMF_FEATURES_URL"), "")
     program = Path(sys.executable).with_name("csmf-serve")
-    server = subprocess.Popen([program, *words], env=environment | os.environ | access)
+    server = subprocess.Popen([program, *words], env=environment | os.environ | alone)
     try:
         wait_until_ready(server, port)
         yield Client(HTTPConnection("127.0.0.1", port))

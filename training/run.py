@@ -44,6 +44,8 @@ def train_and_release(
     """Train, or go on training, and release; existing releases are verified and returned."""
     make_deterministic(config.threads)
     log = read_log(log_directory)
+    for finding in log.report.findings:
+        logger.warning("%s", finding)
     fingerprint = log_fingerprint(log_directory)
     run_id = run_identity(log, fingerprint, config)
     ids = [_joined(run_id, name) for name in served_names(config, log.spec.stages)]

@@ -81,14 +81,19 @@ def put_weights(name: ScenarioName, body: SetWeights, parts: UsedParts) -> Weigh
 
 @router.post("/{name}/weights/rollback", responses=CHANGE_REFUSALS)
 def post_rollback(name: ScenarioName, body: RollBack, parts: UsedParts) -> WeightsChange:
-    """Make an older version the next one: its weights, its variants and its schedule."""
+    """Make an older version the next one: its weights, its variants and its schedule.
+
+    0 of `default` is what the bundle in force recommends.
+    """
 
     def check(record: WeightsRecord) -> None:
         for weights in record.all_weights():
             _checked(weights, parts)
 
     change = _signed(name, body, parts, _last(name, parts))
-    return _changed(changes.roll_back(parts.store, change, body.to_version, check=check), parts)
+    first = _first(parts) if name == DEFAULT_SCENARIO else None
+    record = changes.roll_back(parts.store, change, body.to_version, first=first, check=check)
+    return _changed(record, parts)
 
 
 @router.put("/{name}/variants/{variant}", responses=CHANGE_REFUSALS)
@@ -169,6 +174,11 @@ def _in_force(name: str, parts: Parts) -> WeightsRecord:
     return scenarios.get_record(parts.board.records, parts.holder.snapshot, name)
 
 
+def _first(parts: Parts) -> WeightsRecord:
+    """Version 0 of the default scenario."""
+    return WeightsRecord.first(parts.holder.snapshot.default_weights.as_dict())
+
+
 def _signed(name: str, body: Signed, parts: Parts, in_force: WeightsRecord | None) -> Change:
     words = (name, body.author, body.reason, body.expected_version)
     return Change(*words, in_force, parts.board.give_back)
@@ -181,7 +191,7 @@ def _changed(record: WeightsRecord, parts: Parts) -> WeightsChange:
         parts.board.refresh()
         older = parts.store.history(record.scenario, 1, before=record.version)
     if older == [] and record.scenario == DEFAULT_SCENARIO:
-        older = [WeightsRecord.first(parts.holder.snapshot.default_weights.as_dict())]
+        older = [_first(parts)]
     previous = _shown(older[0], parts) if older else None
     return WeightsChange(current=_shown(record, parts), previous=previous)
 

@@ -99,7 +99,11 @@ class RollBack(Signed):
 
     model_config = with_example(to_version=1, **EXAMPLE_CHANGE)
 
-    to_version: int = Field(ge=1, le=LARGEST_VERSION)
+    to_version: int = Field(
+        ge=0,
+        le=LARGEST_VERSION,
+        description="0, of `default` alone: the weights that the bundle in force recommends.",
+    )
 
 
 class Scaled(BaseModel):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any
@@ -43,11 +44,15 @@ def call(url: str, method: str, path: str, body: Json | None = None) -> Json:
         raise _refused(error) from None
     except (URLError, OSError, HTTPException, ValueError, TypeError) as error:
         reason = getattr(error, "reason", error)
-        raise RefusedError(
-            f"{url}: {reason}; start csmf-serve, or name its address with --url or CSMF_URL,"
-            f" as {DEFAULT_URL}",
-            AWAY,
-        ) from None
+        raise RefusedError(f"{url}: {reason}; {_remedy(method, reason)}", AWAY) from None
+
+
+def _remedy(method: str, reason: object) -> str:
+    if isinstance(reason, TimeoutError) and method != "GET":
+        return "the change may have been made: look, with csmf-weights get or history, before again"
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return "name the authority that signed its certificate in SSL_CERT_FILE"
+    return f"start csmf-serve, or name its address with --url or CSMF_URL, as {DEFAULT_URL}"
 
 
 def _refused(error: HTTPError) -> RefusedError:

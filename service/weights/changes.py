@@ -102,14 +102,17 @@ def roll_back(
     change: Change,
     to_version: int,
     *,
+    first: WeightsRecord | None = None,
     check: Callable[[WeightsRecord], None] = lambda _: None,
 ) -> WeightsRecord:
     """Make all that an older version says the next one; history keeps both.
 
+    `first` is version 0, where the scenario has one: what was in force before anybody set it.
     `check` may raise if that version cannot be served any more. Raises UnknownVersionError.
     """
     newest = _newest(store, change)
-    found = store.history(change.scenario, limit=1, before=to_version + 1)
+    before = to_version == 0 and first
+    found = [before] if before else store.history(change.scenario, 1, before=to_version + 1)
     if not found or found[0].version != to_version:
         raise UnknownVersionError(to_version, newest.version if newest else 0)
     check(found[0])

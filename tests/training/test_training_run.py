@@ -304,6 +304,16 @@ def test_a_category_of_which_nothing_is_learnt_is_said(log, config, tmp_path, ca
     assert "split.min_count" in caplog.text
 
 
+def test_events_that_are_set_aside_are_said_with_what_to_do(make_log, config, tmp_path, caplog):
+    directory = make_log(3)
+    items = pl.read_parquet(directory / "items.parquet")
+    items.filter(pl.col("item_id") != "i05").write_parquet(directory / "items.parquet")
+    train_and_release(directory, tmp_path / "releases", config)
+    (said,) = (each.getMessage() for each in caplog.records if "unknown item" in each.message)
+    assert "events.parquet, column 'item_id': " in said
+    assert said.endswith("Add the item to items.parquet.")
+
+
 def test_two_processes_never_work_on_one_run(log, config, tmp_path):
     work = tmp_path / ".training" / run_identity(read_log(log), log_fingerprint(log), config)
     work.mkdir(parents=True)

@@ -43,7 +43,8 @@ class Finding:
         """One line for people."""
         row = "" if self.first_row is None else f", first at row {self.first_row}"
         what = self.kind.replace("_", " ")
-        return f"{self.file}, column '{self.column}': {self.count} {what} {self.action}{row}"
+        found = f"{self.file}, column '{self.column}': {self.count} {what} {self.action}{row}"
+        return f"{found}. {self.remedy}."
 
 
 @dataclass(frozen=True)

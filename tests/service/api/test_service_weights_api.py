@@ -251,3 +251,14 @@ def test_no_request_waits_behind_operators_whose_store_does_not_answer(open_clie
             assert others.submit(client.get, "/readyz").result(timeout=30).status_code == 200
         finally:
             answers.set()
+
+
+def test_a_rollback_to_zero_takes_default_back_to_what_the_bundle_recommends(client):
+    first = client.get("/scenarios/default/weights").json()
+    assert first["version"] == 0
+    for scenario in ("default", "feed"):
+        put(client, scenario, CLICKS)
+    current = roll_back(client, "default", 0).json()["current"]
+    assert (current["version"], current["weights"]) == (2, first["weights"])
+    refused = roll_back(client, "feed", 0)  # which had nothing before somebody set it
+    assert (refused.status_code, refused.json()["error"]["code"]) == (404, "unknown_version")

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from service.operators import cli as ops
+from service.operators import client
 from service.operators.tables import SCALES_NOTE, table
 
 SET = ["set", "feed", "--reason", "try it", "--author", "ana"]
@@ -176,6 +177,22 @@ def test_a_service_that_is_away_is_exit_code_1_with_a_way_out(url, capsys):
     error = capsys.readouterr().err
     assert error.startswith(f"error: {url}: ")
     assert "--url or CSMF_URL" in error
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([*SET, "exposure=1", "click=1", "conversion=1"], "the change may have been made: look"),
+        (["list"], "start csmf-serve"),
+    ],
+)
+def test_who_waits_in_vain_for_a_change_is_told_that_it_may_be_in_force(
+    words, says, capsys, monkeypatch
+):
+    monkeypatch.setattr(client, "TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert ops.main([*words, "--url", f"http://127.0.0.1:{silent.getsockname()[1]}"]) == 1
+    assert says in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -306,3 +306,17 @@ def test_a_local_file_that_cannot_be_created_is_reported(tmp_path):
     (tmp_path / "state").write_text("a file where a folder should be")
     with pytest.raises(StoreUnavailableError, match="weights file"):
         EmbeddedStore(tmp_path / "state" / "weights.sqlite3")
+
+
+def test_what_another_program_wrote_into_a_history_is_taken_out_as_the_run_book_says(empty_redis):
+    store, key = RedisStore(empty_redis.url), "{csmf:weights}:history:feed"
+    set_weights(store, change(), BALANCED)
+    with empty_redis.client() as client:
+        written = client.xadd(key, {"record": "no record"})
+        with pytest.raises(StoreUnavailableError):
+            set_weights(store, change(), CLICKS)
+        client.xdel(key, written)
+        with pytest.raises(StoreUnavailableError):  # the stream goes on from the id that it had
+            set_weights(store, change(), CLICKS)
+        client.execute_command("XSETID", key, "1-0")
+    assert set_weights(store, change(), CLICKS).version == 2
