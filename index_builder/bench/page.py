@@ -217,10 +217,18 @@ def _layouts(layouts: Document) -> Iterator[str]:
     for row in layouts["rows"]:
         yield (
             f"| {row['name']} | {row['item_dims']} | {row['searches']} | {row['bytes_ratio']:.2f} "
-            f"| {row['milliseconds']:.3f} | {row['time_ratio']:.3f} "
+            f"| {row['milliseconds']:.3f} | {row['time_ratio']:.3f}{_quartiles(row)} "
             f"| {row['milliseconds_at_recall']:.3f} | {row['time_ratio_at_recall']:.3f} |"
         )
-    yield "\nRatios are to MOPPR, one unweighted vector; CSMF's scaling is in its time.\n"
+    yield (
+        "\nRatios are to MOPPR, one unweighted vector, in brackets the quartiles of the rounds; "
+        "CSMF's scaling is in its time.\n"
+    )
+
+
+def _quartiles(row: Document) -> str:
+    quartiles = row.get("time_ratio_quartiles")
+    return f" ({quartiles[0]:.3f} to {quartiles[1]:.3f})" if quartiles else ""
 
 
 def _growth(document: Document, folder: Path) -> Iterator[str]:

@@ -232,7 +232,9 @@ def _costs(
     efforts: Sequence[Effort],
 ) -> list[Cost]:
     milliseconds_L2 = 1000 * np.median(seconds_RL2, axis=0)
-    ratios_L2 = np.median(seconds_RL2 / seconds_RL2[:, :1], axis=0)
+    low_L2, ratios_L2, high_L2 = np.quantile(
+        seconds_RL2 / seconds_RL2[:, :1], [0.25, 0.5, 0.75], axis=0
+    )
     first = layouts[0]
     single, dim = built[first.item_dims].bytes, first.item_dims
     return [
@@ -244,6 +246,7 @@ def _costs(
             bytes_ratio=built[layout.item_dims].bytes / single,
             milliseconds=milliseconds_L2[place, 0],
             time_ratio=ratios_L2[place, 0],
+            time_ratio_quartiles=(low_L2[place, 0], high_L2[place, 0]),
             recall=effort.recall,
             probes_at_recall=effort.probes,
             milliseconds_at_recall=milliseconds_L2[place, 1],

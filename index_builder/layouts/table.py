@@ -66,6 +66,7 @@ class Cost:
     bytes_ratio: float
     milliseconds: float
     time_ratio: float
+    time_ratio_quartiles: tuple[float, float]  # over rounds
     recall: float
     probes_at_recall: int
     milliseconds_at_recall: float
