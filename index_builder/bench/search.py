@@ -125,9 +125,10 @@ def _sweep_all(
                 progress.advance(1)
             return timed
 
-        groups = [[each for each in wanted if each[0] is entrant] for entrant in field.entrants]
+        longest = sorted(field.entrants, key=lambda entrant: -len(entrant.variants))  # first
+        groups = [[each for each in wanted if each[0] is entrant] for entrant in longest]
         with ThreadPoolExecutor(len(cores)) as pool:
-            timed = [each for group in pool.map(swept, field.entrants, groups) for each in group]
+            timed = [each for group in pool.map(swept, longest, groups) for each in group]
     if field.entrants and field.entrants[0].name == "ours":
         timed += _by_map(field.entrants[0], questions, places_Q, work)
     return timed

@@ -21,17 +21,18 @@ EFFORT = "cells visited (nprobe)"
 REFINED = {"PQ64x4fsr": (1.5, 3, 10), "PQ32x4fsr": (4, 10, 40), "RaBitQfs": (10, 40)}
 
 
-def _variants(times: int, codes: str) -> tuple[Variant, ...]:
+def _variants(times: int, codes: str, *, usual: bool = False) -> tuple[Variant, ...]:
     build: Options = {"cells": times, "codes": codes}
     return tuple(
-        Variant(f"IVF{times}√N,{codes}, refine {n:g}k", build, {"refined": n})
+        Variant(f"IVF{times}√N,{codes}, refine {n:g}k", build, {"refined": n}, usual=usual)
         for n in REFINED[codes]
     )
 
 
 VARIANTS = (
-    *_variants(2, "PQ64x4fsr"),
     *_variants(4, "PQ64x4fsr"),
+    *_variants(2, "PQ64x4fsr", usual=True),  # over heavy tails
+    *_variants(8, "PQ64x4fsr"),
     *_variants(4, "PQ32x4fsr"),
     *_variants(4, "RaBitQfs"),
 )

@@ -32,12 +32,14 @@ def _variants(times: int, dims: int, *, soar: bool = False, usual: bool = False)
     ]
 
 
-VARIANTS = tuple(
-    variant
-    for dims in REORDERED
-    for times in (2, 4)
-    for soar in (False, True)
-    for variant in _variants(times, dims, soar=soar)
+VARIANTS = (
+    *_variants(4, 2),  # the fastest over trained vectors
+    *_variants(2, 2, usual=True),  # over heavy tails
+    *_variants(2, 1, usual=True),  # over heavy tails, where codes of two dims never get there
+    *_variants(4, 1),
+    *_variants(8, 2),
+    *(variant for times in (2, 4) for variant in _variants(times, 2, soar=True)),
+    *(variant for times in (2, 4) for variant in _variants(times, 1, soar=True)),
 )
 
 
