@@ -54,13 +54,13 @@ paper-quick: $(VENV)/.installed-demo  ## the same on small logs, in minutes; its
 	$(BIN)/python -m training.paper --quick --out paper-quick/page --work paper-quick
 
 bench: $(VENV)/.installed-bench $(BENCH)/releases/CURRENT  ## the search beside its rivals, 1 M items
-	$(BIN)/python -m index_builder.bench --releases $(BENCH)/releases --quick --users 48 \
+	$(BIN)/python -m index_builder.bench --releases $(BENCH)/releases --quick --users 40 \
 	  --rounds 5 --timed 45 --layout-items 100000 --work $(BENCH)/1m
 
 bench-full: $(VENV)/.installed-bench $(BENCH)/releases/CURRENT  ## all settings at 250,000, growth, 4 M; hours
 	$(BIN)/python -m index_builder.bench --releases $(BENCH)/releases --items 250000 --all-variants \
 	  --users 32 --rounds 7 --timed 45 --work $(BENCH)/settings
-	$(BIN)/python -m index_builder.bench --releases $(BENCH)/releases --items 4000000 --quick --users 48 \
+	$(BIN)/python -m index_builder.bench --releases $(BENCH)/releases --items 4000000 --quick --users 40 \
 	  --rounds 5 --timed 45 --layout-items 1000000 --work $(BENCH)/4m
 	$(BIN)/python -m index_builder.bench growth --releases $(BENCH)/releases --work $(BENCH)/growth
 	$(BIN)/python -m index_builder.bench.building --releases $(BENCH)/releases --log $(BENCH)/log \
