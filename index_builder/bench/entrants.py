@@ -45,7 +45,7 @@ MORE_GRAPHS = tuple(
 )  # slower than it, at a million
 NOTE = "built.json"
 Json = dict[str, Any]
-Choice = Literal["fp16", "default", "usual", "all"]  # of a contender's variants
+Choice = Literal["fp16", "default", "usual", "heavy", "all"]  # of a contender's variants
 TOUCHING = 3  # queries that search everything
 
 
@@ -103,10 +103,17 @@ def admit(
 
 
 def chosen(variants: Sequence[Variant], choice: Choice) -> tuple[Variant, ...]:
-    """All; the usual ones, with those that share the files of the first one; or one by its name."""
-    usual = {each.name for each in variants if each.usual or each.files == variants[0].files}
-    wanted = usual if choice == "usual" else {choice}
-    return tuple(each for each in variants if choice == "all" or each.name in wanted)
+    """All; one by its name; or the usual ones: those of the first one's files and those marked so.
+
+    For `heavy` vectors there are more of these.
+    """
+    if choice == "all":
+        return tuple(variants)
+    if choice not in ("usual", "heavy"):
+        return tuple(each for each in variants if each.name == choice)
+    marks = ("always", choice)
+    first = variants[0].files
+    return tuple(each for each in variants if each.usual in marks or each.files == first)
 
 
 def _build(

@@ -107,6 +107,8 @@ def _setting(arguments: argparse.Namespace) -> Setting:
 
 def _for(setting: Setting, drawn: Drawn, arguments: argparse.Namespace) -> Setting:
     """What takes part over this set."""
+    if drawn.name == "heavy" and setting.choice == "usual":
+        setting = replace(setting, choice="heavy")
     if not arguments.quick:
         return setting
     slow = MORE_GRAPHS if drawn.name == "trained" else GRAPHS

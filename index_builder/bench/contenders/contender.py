@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from bundle.segments import Segments
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 Options = Mapping[str, float | str]
+Usual = Literal["", "always", "heavy"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Variant:
     name: str
     build: Options = field(default_factory=dict)
     search: Options = field(default_factory=dict)
-    usual: bool = False  # takes part wherever a search is compared, whatever its files
+    usual: Usual = ""  # where it takes part although others are enough: with what vectors
     reads_items: bool = False  # every search reads the items' vectors, beside its files
 
     @property

@@ -12,7 +12,7 @@ from typing import cast
 
 import faiss
 
-from index_builder.bench.contenders.contender import Floats, Given, Options, Rows, Variant
+from index_builder.bench.contenders.contender import Floats, Given, Options, Rows, Usual, Variant
 from index_builder.bench.contenders.faiss_factory import FILE, write_inverted
 from index_builder.cells import visiting
 
@@ -21,7 +21,7 @@ EFFORT = "cells visited (nprobe)"
 REFINED = {"PQ64x4fsr": (1.5, 3, 10), "PQ32x4fsr": (4, 10, 40), "RaBitQfs": (10, 40)}
 
 
-def _variants(times: int, codes: str, *, usual: bool = False) -> tuple[Variant, ...]:
+def _variants(times: int, codes: str, *, usual: Usual = "") -> tuple[Variant, ...]:
     build: Options = {"cells": times, "codes": codes}
     return tuple(
         Variant(f"IVF{times}√N,{codes}, refine {n:g}k", build, {"refined": n}, usual=usual)
@@ -31,7 +31,7 @@ def _variants(times: int, codes: str, *, usual: bool = False) -> tuple[Variant, 
 
 VARIANTS = (
     *_variants(4, "PQ64x4fsr"),
-    *_variants(2, "PQ64x4fsr", usual=True),  # over heavy tails
+    *_variants(2, "PQ64x4fsr", usual="heavy"),
     *_variants(8, "PQ64x4fsr"),
     *_variants(4, "PQ32x4fsr"),
     *_variants(4, "RaBitQfs"),

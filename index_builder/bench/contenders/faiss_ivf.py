@@ -17,7 +17,7 @@ LIBRARY = "faiss-cpu"
 EFFORT = "cells visited (nprobe)"
 VARIANTS = (
     Variant("IVF8√N,Flat", {"cells": 8, "codes": "Flat"}),
-    Variant("IVF8√N,SQfp16", {"cells": 8, "codes": "SQfp16"}, usual=True),
+    Variant("IVF8√N,SQfp16", {"cells": 8, "codes": "SQfp16"}, usual="always"),
     Variant("IVF4√N,Flat", {"cells": 4, "codes": "Flat"}),
     Variant("IVF4√N,SQfp16", {"cells": 4, "codes": "SQfp16"}),
     Variant("IVF2√N,Flat", {"cells": 2, "codes": "Flat"}),

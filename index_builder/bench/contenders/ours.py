@@ -35,8 +35,8 @@ WHOLE: Final = "fp16"
 COMPACT: Final = "compact"  # of the same cells: what codes of 8 bits lose
 VARIANTS = (
     Variant(DEFAULT, {"codes": "auto"}, reads_items=True),
-    Variant(WHOLE, {"codes": "fp16"}, usual=True),
-    Variant(COMPACT, {"codes": "int8"}, usual=True, reads_items=True),
+    Variant(WHOLE, {"codes": "fp16"}, usual="always"),
+    Variant(COMPACT, {"codes": "int8"}, usual="always", reads_items=True),
 )
 MAP = "effort.json"
 TARGET = Target(recall=0.95, max_effort=1.0)  # harder vectors than ours are no reason to stop here

@@ -86,10 +86,11 @@ def test_a_dimension_more_makes_the_nearest_of_the_best(drawn, multiple, width):
 def test_only_variants_of_the_first_ones_files_take_part_unless_all_are_wanted():
     first, other = Variant("a", {"cells": 1}), Variant("c", {"cells": 2})
     same = Variant("b", {"cells": 1}, {"refined": 2})
-    usual = Variant("fp16", {"codes": 1}, usual=True)
-    every = (first, same, other, usual)
+    usual = Variant("fp16", {"codes": 1}, usual="always")
+    every = (first, same, other, usual, long := Variant("long", {"codes": 2}, usual="heavy"))
     assert chosen(every, "fp16") == (usual,)
     assert chosen(every, "usual") == (first, same, usual)
+    assert chosen(every, "heavy") == (first, same, usual, long)
     assert chosen(every, "all") == every
 
 
