@@ -64,7 +64,7 @@ class Entrant:
     """A contender, opened: its process, variants, largest effort and cost of each."""
 
     name: str
-    library: str
+    version: str  # of its library, with its name
     effort: str
     worker: Worker
     variants: tuple[Variant, ...]

@@ -240,7 +240,7 @@ def _rows(field: Field, timed: Sequence[Timed], seconds_RE: NDArray[np.float64])
                 if each.entrant is entrant and each.variant == variant
             ]
             built = names[0] if variant == BY_MAP else variant
-            row = {"contender": entrant.name, "library": entrant.library, "variant": variant}
+            row = {"contender": entrant.name, "library": entrant.version, "variant": variant}
             cost = asdict(entrant.costs[built]) | {"vectors": entrant.vectors[built]}
             rows.append({**row, "effort": entrant.effort, **cost, "points": points})
     return rows
