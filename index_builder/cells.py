@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import faiss
 import numpy as np
@@ -109,8 +110,9 @@ def train_centroids(
     return np.asarray(kmeans.centroids, np.float32)
 
 
+@cache
 def visiting(cells: int) -> faiss.SearchParameters:
-    """Parameters of a search that visits so many cells."""
+    """Parameters of a search that visits so many cells; kept, as a service keeps them."""
     parameters = faiss.SearchParametersIVF()
     parameters.nprobe = cells
     return parameters

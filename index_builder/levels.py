@@ -19,6 +19,14 @@ LEVELS = 16
 PASSES, SETTLED = 200, 1e-4
 
 
+def even_levels(ranges_2M: Floats) -> Floats:
+    """The middles [M, L], ascending, of LEVELS even parts of each dim's range [2, M]."""
+    shares_L = (np.arange(LEVELS, dtype=np.float32) + 0.5) / LEVELS
+    least_M1, largest_M1 = ranges_2M[..., None]
+    levels_ML: Floats = least_M1 + (largest_M1 - least_M1) * shares_L
+    return levels_ML
+
+
 def best_levels(values_BM: Floats) -> Floats:
     """The LEVELS numbers of each dim [M, L], ascending, that its values lie nearest to."""
     if not values_BM.size:

@@ -95,7 +95,7 @@ def _speed(document: Row) -> Iterator[Goal]:
         slowest, middle = max(of_theirs), sorted(of_theirs)[len(of_theirs) // 2]
         name, points = "of ScaNN's time", _points(of_theirs)
         yield Goal(f"{name}, most of {points}", "≤ 1", slowest, slowest <= 1)
-        yield Goal(f"{name}, at most of {points}", "≤ 0.8", middle, middle <= 0.8)
+        yield Goal(f"{name}, in the middle of {points}", "≤ 0.8", middle, middle <= 0.8)
 
 
 def _points(ratios: Sequence[float]) -> str:

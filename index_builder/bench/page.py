@@ -34,11 +34,11 @@ index_builder.bench page` from the figures in [{folder}/]({folder}). How: `index
   search for one query at a time, on one thread, each in a process of its own, all pinned to one
   core. Rounds ask every contender in turn; times are medians over rounds of the median over
   queries, and a ratio is the median over rounds of the ratio within a round.
-- Settings of each library are `VARIANTS` of its file in `index_builder/bench/contenders/`; the
-  fastest that reaches the recall is shown. With `--all-variants` (250,000 items) all builds take
-  part, else the first and those marked `usual`, of which heavy tails have more, with all settings
-  of their search: not always the best ones, as graphs with more links take twice as long to build.
-  Each is built once.
+- Settings of each library are `VARIANTS` of its file in `index_builder/bench/contenders/`, at the
+  run's commit; the fastest that reaches the recall is shown. With `--all-variants` (250,000 items)
+  all builds take part, else the first and those marked `usual`, of which heavy tails have more,
+  with all settings of their search: not always the best ones, as graphs with more links take twice
+  as long to build. Each is built once.
 - Rivals are built from the items alone. Ours also sees the users whom a release has kept, 256 of
   them, under the weights of the same grid; speed off the grid is not compared.
 - `trained` vectors are those of a model trained on a simulated log, enlarged; `heavy` ones are
