@@ -14,13 +14,16 @@ Decisions
 - Cells see x' · share^¼ (`shaped`), where share, of the variance of scores, is that under the
   weights that look there most. The mean share took up to 1.6 times the visits at recall .98, the
   square root, which the error of scores would ask for, a tenth to a quarter more.
+- Who shapes it also says which items are wanted: those among the best of many queries, each user's
+  under one weighting. k-means counts them for more (cells.py).
 
-Dimension letters: N items, M vector dims, D dims of the space, B block, U users, G directions of
-weights.
+Dimension letters: N items, M vector dims, D dims of the space, B block, U users, Q queries, G
+directions of weights.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,20 +37,33 @@ SAMPLE = 65_536  # items that say how items vary
 FEWEST_USERS = 32
 FLAT = 1e-9  # of the largest variance of items: less is taken for it
 WORTHLESS = 1e-4  # share of the variance of scores, under any weights: cells do without such dims
+BEST = 0.005  # of the items: the list of a query that says who is wanted
+AT_ONCE = 32  # queries
 
 
 @dataclass(frozen=True)
 class ScoreSpace:
-    """Coordinates of items and of queries, and what they are worth."""
+    """Coordinates of items and of queries, what they are worth, and who asks."""
 
     items_DM: Floats
     queries_DM: Floats
     shares_GD: Shares  # of the variance of scores under each weighting; rows sum to 1
+    asking_QM: Floats
 
     def shaped(self, items_BM: Floats) -> Floats:
         """[B, D] What cells see of items."""
         shaped_BD: Floats = items_BM @ self._shaping_MD
         return shaped_BD
+
+    def wanted(self, items_BM: Floats) -> Shares:
+        """[B] How often each is among the BEST of these items; 1 on average, or 0: nobody asks."""
+        count, most = len(items_BM), math.ceil(BEST * len(items_BM))
+        times_B = np.zeros(count)
+        for start in range(0, len(self.asking_QM), AT_ONCE):
+            scores_BQ = items_BM @ self.asking_QM[start : start + AT_ONCE].T
+            best_KQ = np.argpartition(scores_BQ, count - most, axis=0)[count - most :]
+            times_B += np.bincount(best_KQ.ravel(), minlength=count)
+        return times_B / times_B.mean() if times_B.any() else times_B
 
     @cached_property
     def _shaping_MD(self) -> Floats:
@@ -60,7 +76,7 @@ class ScoreSpace:
 def space_as_it_is(dim: int) -> ScoreSpace:
     """The dims of the vectors, all alike."""
     same_MM = np.eye(dim, dtype=np.float32)
-    return ScoreSpace(same_MM, same_MM, np.full((1, dim), 1 / dim))
+    return ScoreSpace(same_MM, same_MM, np.full((1, dim), 1 / dim), same_MM[:0])
 
 
 def score_space(items_NM: Floats, queries_GUM: Sequence[Floats]) -> ScoreSpace:
@@ -78,7 +94,15 @@ def score_space(items_NM: Floats, queries_GUM: Sequence[Floats]) -> ScoreSpace:
     directions_MM = directions_MM[:, np.argsort(-worth_M)]
     queries_DM, items_DM = directions_MM.T @ root_MM, directions_MM.T @ inverse_MM
     shares_GD = np.array([_shares(queries_UM[1::2], queries_DM) for queries_UM in asked_GUM])
-    return ScoreSpace(items_DM.astype(np.float32), queries_DM.astype(np.float32), shares_GD)
+    coordinates = items_DM.astype(np.float32), queries_DM.astype(np.float32)
+    return ScoreSpace(*coordinates, shares_GD, _one_each(queries_GUM))
+
+
+def _one_each(queries_GUM: Sequence[Floats]) -> Floats:
+    """[Q, M] One query of each user who asks for anything, under the weightings in turn."""
+    turns = len(queries_GUM)
+    asking_QM = np.concatenate([each_UM[turn::turns] for turn, each_UM in enumerate(queries_GUM)])
+    return np.ascontiguousarray(asking_QM[asking_QM.any(axis=1)])
 
 
 def _by_deviation(queries_UM: Floats, covariance_MM: Shares) -> Shares:

@@ -1,5 +1,7 @@
 """The space of scores, and the codes that are bought in it."""
 
+from dataclasses import replace
+
 import faiss
 import numpy as np
 import pytest
@@ -77,6 +79,35 @@ def test_few_users_leave_it_as_it_is(items_NM, queries, users):
 def test_users_whose_vectors_are_zero_leave_it_as_it_is(items_NM, queries):
     nobody = [np.zeros_like(queries_UM) for queries_UM in queries]
     assert np.array_equal(score_space(items_NM, nobody).shaped(items_NM[:5]), items_NM[:5])
+
+
+def test_wanted_is_what_is_among_the_best_of_those_who_ask(items_NM, queries, space):
+    wanted_N = space.wanted(items_NM)
+    assert wanted_N.mean() == pytest.approx(1)
+    asked_QM = np.concatenate([queries[0][::2], queries[1][1::2]])
+    np.testing.assert_array_equal(space.asking_QM, asked_QM)
+    _, best_QK = exact_top_k(asked_QM, items_NM, COUNT // 200)
+    best_N = (asked_QM @ items_NM.T >= best_QK[:, -1:]).any(axis=0)
+    assert best_N.sum() == np.count_nonzero(wanted_N)
+
+
+def test_nothing_is_wanted_where_nobody_asks(items_NM):
+    assert not space_as_it_is(DIM).wanted(items_NM).any()
+
+
+def test_what_many_look_for_has_small_cells(items_NM, space):
+    wanted_N = space.wanted(items_NM)
+    sizes = [
+        sizes_of_cells(items_NM, each)[wanted_N > np.quantile(wanted_N, 0.99)].mean()
+        for each in (space, replace(space, asking_QM=space.asking_QM[:0]))
+    ]
+    assert sizes[0] < 0.5 * sizes[1]
+
+
+def sizes_of_cells(items_NM, space):
+    """Of each item's cell, how many it holds."""
+    inverted = filled(items_NM, space)
+    return inverted.sizes_C[inverted.cells_N]
 
 
 def error(shares_GD, codes_D):
