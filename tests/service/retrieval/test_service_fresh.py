@@ -167,22 +167,24 @@ def test_old_and_new_items_are_scored_and_removed_ones_are_missing(fresh):
 def test_few_items_that_are_gone_are_dropped_wherever_they_stood_in_the_list(fresh, hidden):
     """30 are less than a hundredth, and more than a list of 20 has to spare."""
     _, index, delta, _, _, queries_BM = fresh
-    query_M, base = queries_BM[0], index.base
-    best_K = exact_top_k(query_M[None], base.vectors_NM, 100)[0][0]
-    gone = replace(
-        delta,
-        item_ids_D=np.empty(0, "S1"),
-        item_vectors_DM=np.empty((0, len(query_M)), np.float32),
-        removed_ids_R=np.sort(base.ids_N[best_K[:hidden]]),
-        attributes=(),
-    )
-    for excluded in (0, 5):
-        rest_K = best_K[hidden:]
-        found = with_delta(index, gone).search(query_M, PAPER, 20, np.sort(rest_K[:excluded]))
-        assert len(found.rows_K) == 20
-        assert not np.isin(found.rows_K, best_K[: hidden + excluded]).any()
-        assert np.isin(rest_K[excluded : excluded + 20], found.rows_K).mean() >= 0.9
-        assert found.candidates == ITEMS - hidden
+    base, shares = index.base, []
+    best_BK = exact_top_k(queries_BM[:10], base.vectors_NM, 100)[0]
+    for query_M, best_K in zip(queries_BM, best_BK, strict=False):
+        gone = replace(
+            delta,
+            item_ids_D=np.empty(0, "S1"),
+            item_vectors_DM=np.empty((0, len(query_M)), np.float32),
+            removed_ids_R=np.sort(base.ids_N[best_K[:hidden]]),
+            attributes=(),
+        )
+        for excluded in (0, 5):
+            rest_K = best_K[hidden:]
+            found = with_delta(index, gone).search(query_M, PAPER, 20, np.sort(rest_K[:excluded]))
+            assert len(found.rows_K) == 20
+            assert not np.isin(found.rows_K, best_K[: hidden + excluded]).any()
+            shares.append(np.isin(rest_K[excluded : excluded + 20], found.rows_K).mean())
+            assert found.candidates == ITEMS - hidden
+    assert np.mean(shares) >= 0.93
 
 
 def test_a_list_of_all_that_is_left_lacks_the_few_that_are_gone(fresh):
