@@ -5,6 +5,7 @@ Decisions
 - CSMF's runs come first, whatever their preset: they train the exposure models that all other
   methods then start from.
 - A run that fails is named and stops the study; what was found stays, and the same command goes on.
+- A study that is killed takes its processes with it: they would go on with what is queued.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import logging
 import multiprocessing
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -52,7 +54,7 @@ def run_all(runs: Sequence[Run], jobs: int, title: str) -> None:
     began, made = time.monotonic(), 0
     for wave in (leading, following):
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(jobs, context, initializer=_quiet) as pool:
+        with ProcessPoolExecutor(jobs, context, initializer=_begin) as pool:
             for future in as_completed([pool.submit(_make, run) for run in wave]):
                 if future.exception():
                     pool.shutdown(cancel_futures=True)  # what was begun is finished and kept
@@ -68,9 +70,16 @@ def run_all(runs: Sequence[Run], jobs: int, title: str) -> None:
     bar.close()
 
 
-def _quiet() -> None:
+def _begin() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     logging.getLogger("training").setLevel(logging.ERROR)
+    threading.Thread(target=_end_with_study, daemon=True).start()
+
+
+def _end_with_study() -> None:
+    if study := multiprocessing.parent_process():
+        study.join()
+        os._exit(1)
 
 
 def _make(run: Run) -> str:

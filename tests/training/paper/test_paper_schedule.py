@@ -1,9 +1,14 @@
 """Many runs: each once, in processes of their own; one that fails stops the rest."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from support.judged import found
+from support.waiting import within
 
 from training.errors import ConfigError
 from training.paper.cli import main
@@ -37,6 +42,46 @@ def test_a_run_that_fails_ends_the_study_by_name(tmp_path):
     with pytest.raises(ConfigError, match="no such setting") as failed:
         run_all(runs, 1, "doomed")
     assert f"in the run run 0, seed 0, on {tmp_path / 'log'}" in failed.value.__notes__
+
+
+STUDY = """
+import sys
+from pathlib import Path
+from training.paper.schedule import Run, run_all
+from training.paper.study import Variant
+here = Path(sys.argv[1])
+run_all([Run(here / "log", here, Variant("csmf"), 0, ())], 1, "endless")
+"""
+
+
+def test_a_study_that_is_killed_leaves_no_process(tmp_path):
+    said = tmp_path / "log" / "log.yaml"
+    said.parent.mkdir()
+    os.mkfifo(said)
+    held = os.open(said, os.O_RDWR)  # nothing is written: the run waits until this is closed
+    study = subprocess.Popen([sys.executable, "-c", STUDY, tmp_path])
+    try:
+        assert within(60, lambda: reading(study.pid, said))
+        (run,) = reading(study.pid, said)
+        study.kill()
+        study.wait()
+        assert within(10, lambda: not run.exists())
+    finally:
+        os.close(held)
+
+
+def reading(parent, path):
+    """Processes begun by another one that have a file open, as directories of /proc."""
+    begun = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    each = [Path("/proc") / pid for pid in begun]
+    return [one for one in each if str(path) in map(leads_to, one.glob("fd/*"))]
+
+
+def leads_to(link):
+    try:
+        return str(link.readlink())
+    except FileNotFoundError:  # closed since
+        return ""
 
 
 def test_runs_on_a_log_that_was_made_otherwise_are_refused(tmp_path, capsys):
