@@ -1,14 +1,14 @@
 """The inverted file: cells by k-means where scores vary, probed by inner product with cell means.
 
 Decisions
-- Cells come from plain L2 k-means. FAISS's own default for inner product, spherical k-means, needs
+- Cells come from L2 k-means. FAISS's own default for inner product, spherical k-means, needs
   several times the work for the same recall on vectors of unequal norm.
 - k-means sees items in the space of scores (space.py): cells are spread where queries look, under
   all weights, so that recall stays even over them. That shapes the cells; cell means, and codes of
   16 and 8 bits, are of the original vectors.
 - Items count for k-means half alike and half by how often queries want them: where many look cells
   are small. Otherwise a few items, far from all others, that a tenth of the users want may share a
-  cell with thousands; 1.2 to 3 times the visits at recall .98, by the seed (a million items).
+  cell with thousands; 1.3 to 3.7 times the visits at recall .98, by the seed (a million items).
 - A search visits the cells whose un-normalised mean has the largest inner product with the query:
   an L2 coarse quantizer collapses once weights stretch the query.
 - What vectors are stored as: codes.py. A search of short codes scores what it fetched again, as a
